@@ -1,0 +1,66 @@
+"""What was found in one picture, and the non-maximum suppression that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Boxes found in one picture, best score first.
+
+    xyxy: (D, 4) float32, pixels of the picture: left, top, right, bottom.
+    scores: (D,) float32 in 0..1.
+    labels: (D,) int64 in 0..K-1, an index into `class_names`.
+    class_names: the K names the model knows.
+    """
+
+    xyxy: Float32
+    scores: Float32
+    labels: Int64
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        d = len(self.scores)
+        if self.xyxy.shape != (d, 4) or self.labels.shape != (d,):
+            raise ValueError(
+                f"{d} scores need xyxy of shape ({d}, 4) and labels of shape ({d},), "
+                f"got {self.xyxy.shape} and {self.labels.shape}"
+            )
+
+    @classmethod
+    def empty(cls, class_names: tuple[str, ...]) -> Detections:
+        """No detections: xyxy of shape (0, 4)."""
+        return cls(
+            np.zeros((0, 4), np.float32),
+            np.zeros(0, np.float32),
+            np.zeros(0, np.int64),
+            class_names,
+        )
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, index: npt.NDArray[np.bool_] | Int64 | slice) -> Detections:
+        """The detections picked by a mask, an index array or a slice."""
+        return Detections(
+            self.xyxy[index], self.scores[index], self.labels[index], self.class_names
+        )
+
+    def __iter__(self) -> Iterator[tuple[Float32, float, str]]:
+        """One (xyxy (4,), score, name) a detection."""
+        for box, score, name in zip(self.xyxy, self.scores, self.names, strict=True):
+            yield box, float(score), name
+
+    @property
+    def names(self) -> list[str]:
+        """The class name of each detection."""
+        return [self.class_names[label] for label in self.labels]

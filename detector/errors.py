@@ -1,0 +1,18 @@
+"""The one exception a user meets: a single line that says what, where, what was expected, what to do."""
+
+from __future__ import annotations
+
+
+class DetectorError(Exception):
+    """A mistake the user can mend; the command line prints it without a stack trace.
+
+    `exit_code` is what the process returns: 2 for bad input, 3 for a source that went away.
+    """
+
+    exit_code = 2
+
+
+class SourceLostError(DetectorError):
+    """A camera or stream that went away and did not come back within the tries allowed."""
+
+    exit_code = 3
