@@ -64,3 +64,32 @@ class Detections:
     def names(self) -> list[str]:
         """The class name of each detection."""
         return [self.class_names[label] for label in self.labels]
+
+
+# Boxes per call of OpenCV's suppression, which compares all with all that were kept: small enough
+# that 10,000 candidates cost milliseconds, large enough that a usual frame takes one call.
+_CHUNK = 400
+
+
+def nms(xyxy: Float32, scores: Float32, labels: Int64, iou: float, top_k: int) -> Int64:
+    """Greedy non-maximum suppression within each class: indices of what stays, best first.
+
+    xyxy: (D, 4). scores, labels: (D,). iou: in 0..1; a box is dropped when it overlaps a better one
+    of its class by more. top_k: how many to keep at most. Ties keep their order.
+    """
+    order = np.argsort(-scores, kind="stable")
+    if len(order) == 0:
+        return order
+    boxes = xyxy.astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]  # OpenCV wants xywh
+    # Moved apart, boxes of different classes never overlap, and one call serves all classes.
+    low, high = float(xyxy.min()), float(xyxy.max())
+    boxes[:, :2] += (labels * (high - low + 1.0) - low)[:, None]
+    kept = order[:0]
+    for start in range(0, len(order), _CHUNK):
+        tried = np.concatenate([kept, order[start : start + _CHUNK]])
+        index = cv2.dnn.NMSBoxes(boxes[tried], scores[tried], 0.0, iou)  # type: ignore[arg-type]
+        kept = tried[np.asarray(index, np.int64)][:top_k]
+        if len(kept) == top_k:
+            break
+    return kept

@@ -1,0 +1,1 @@
+"""Turning networks into model files, and foreign weights into ours. Needs the `train` extra."""

@@ -1,0 +1,103 @@
+"""Where the default boxes (anchors) stand, at any input size.
+
+A trained head predicts offsets from anchors, so at another input size the anchors must stay where
+the network learned to see them: same size in pixels, on the grid of receptive-field centres.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Width over height. The COCO models' configuration spells one third 0.3333.
+RATIOS = (1.0, 2.0, 0.5, 3.0, 0.3333)
+
+
+@dataclass(frozen=True)
+class AnchorSpec:
+    """The anchors of an SSD head.
+
+    native_size: input side in pixels that the shapes refer to and the head was trained at.
+    shapes_wh: for each feature map, its anchors' (width, height) as fractions of `native_size`.
+    first_stride: stride of the first map in pixels; each further map doubles it.
+    """
+
+    native_size: int
+    shapes_wh: tuple[tuple[tuple[float, float], ...], ...]
+    first_stride: int = 16
+
+    @property
+    def per_map(self) -> list[int]:
+        """Number of anchors at each cell of each map."""
+        return [len(shapes) for shapes in self.shapes_wh]
+
+
+def ssd_spec(native_size: int = 300, maps: int = 6, low: float = 0.2, high: float = 0.95) -> AnchorSpec:
+    """Anchors of the COCO SSDLite models: scales evenly from `low` to `high` over the maps.
+
+    Each map has `RATIOS` at its scale and a square at the geometric mean with the
+    next scale (SSD, section 2.2, equation 4); the first map has three, with a square of half size.
+    """
+    scales = [low + (high - low) * k / (maps - 1) for k in range(maps)] + [1.0]
+    first = (_shape(low / 2, 1.0), _shape(low, 2.0), _shape(low, 0.5))
+    others = tuple(
+        (
+            *(_shape(scales[k], ratio) for ratio in RATIOS),
+            _shape(math.sqrt(scales[k] * scales[k + 1]), 1.0),
+        )
+        for k in range(1, maps)
+    )
+    return AnchorSpec(native_size, (first, *others))
+
+
+def _shape(scale: float, ratio: float) -> tuple[float, float]:
+    return scale * math.sqrt(ratio), scale / math.sqrt(ratio)
+
+
+def anchors_cxcywh(spec: AnchorSpec, size_hw: tuple[int, int]) -> Tensor:
+    """All anchors for an input of `size_hw` pixels: (A, 4) float32 cxcywh, fractions of the input.
+
+    Order: map, then row, then column, then shape.
+    """
+    height, width = size_hw
+    maps = []
+    for k, shapes in enumerate(spec.shapes_wh):
+        stride = spec.first_stride * 2**k
+        cy = centres_px(spec.native_size, height, stride) / height
+        cx = centres_px(spec.native_size, width, stride) / width
+        wh = torch.tensor(shapes) * spec.native_size / torch.tensor([width, height])
+        cells = torch.cartesian_prod(cy, cx).flip(1)  # (cells, 2), x before y
+        each = torch.cat(
+            [cells[:, None].expand(-1, len(shapes), 2), wh[None].expand(len(cells), -1, 2)], dim=-1
+        )
+        maps.append(each.reshape(-1, 4))
+    return torch.cat(maps)
+
+
+def centres_px(native: int, side: int, stride: int) -> Tensor:
+    """Anchor centres along one axis of the map of `stride`: (n,) pixels, n = ceil(side / stride).
+
+    At the native size they divide the side evenly, (i + 0.5) / n, as in training. At any other they
+    follow the receptive fields' centres: under SAME padding (see `SameConv2d`) the last cell's is
+    the last pixel, and each earlier one is a stride before. Those are moved by the mean distance
+    between the two grids at the native size, which training has taught the head to expect.
+    """
+    n, native_n = -(-side // stride), -(-native // stride)
+    i = torch.arange(n, dtype=torch.float32)
+    if side == native:
+        return (i + 0.5) * (side / n)
+    learned = native / 2 - (native - 0.5 - stride * (native_n - 1) / 2)
+    return side - 0.5 - stride * (n - 1 - i) + learned
+
+
+def decode(box_offsets: Tensor, anchors: Tensor) -> Tensor:
+    """Boxes from the head's offsets: (N, A, 4) and cxcywh (A, 4) -> xyxy (N, A, 4), same unit.
+
+    SSD's coding with variances 0.1 and 0.2 (Liu et al. 2016, equation 2 and the authors' code).
+    """
+    centre = anchors[:, :2] + box_offsets[..., :2] * 0.1 * anchors[:, 2:]
+    half = 0.5 * anchors[:, 2:] * torch.exp(box_offsets[..., 2:] * 0.2)
+    return torch.cat([centre - half, centre + half], dim=-1)

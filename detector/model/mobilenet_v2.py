@@ -1,0 +1,84 @@
+"""MobileNetV2 (Sandler et al. 2018, "Inverted Residuals and Linear Bottlenecks")."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from detector.model.layers import ConvBN, depthwise, scale_channels
+
+# Table 2 of the paper: expansion t, output channels c, repeats n, stride of the first s.
+STAGES = [
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+]
+
+
+class InvertedResidual(nn.Module):
+    """Expand by `expansion`, filter depthwise, project linearly (figure 3 and table 1).
+
+    The shortcut joins the narrow ends, where shapes allow it.
+    """
+
+    def __init__(self, c_in: int, c_out: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = c_in * expansion
+        self.expand = ConvBN(c_in, wide) if expansion > 1 else nn.Identity()
+        self.depthwise = depthwise(wide, stride)
+        self.project = ConvBN(wide, c_out, linear=True)
+        self.residual = stride == 1 and c_in == c_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C_in, H, W) -> (N, C_out, ceil(H / stride), ceil(W / stride))."""
+        return self.finish(x, self.expand(x))
+
+    def finish(self, x: Tensor, wide: Tensor) -> Tensor:
+        """The block from its expanded features on; SSDLite reads those of one block."""
+        y: Tensor = self.project(self.depthwise(wide))
+        return x + y if self.residual else y
+
+
+class MobileNetV2(nn.Module):
+    """Feature maps of stride 16 and 32 for an SSD head.
+
+    The first map is the expansion inside the first block of stride 32, the second the last 1x1
+    convolution (section 6.2 of the paper). `alpha` scales every layer, the last too: the paper's
+    classifiers keep that one at 1280 when alpha < 1, its authors' detectors do not.
+    """
+
+    strides = (16, 32)
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__()
+        channels = scale_channels(32, alpha)
+        self.stem = ConvBN(3, channels, 3, 2)
+        blocks: list[InvertedResidual] = []
+        stride = 2
+        for t, c, n, s in STAGES:
+            for i in range(n):
+                if i == 0 and s == 2 and stride == 16:
+                    self.tap = len(blocks)  # the block that leaves stride 16
+                c_out = scale_channels(c, alpha)
+                blocks.append(InvertedResidual(channels, c_out, s if i == 0 else 1, t))
+                channels = c_out
+            stride *= s
+        self.blocks = nn.ModuleList(blocks)
+        last = scale_channels(1280, alpha)
+        self.last = ConvBN(channels, last)
+        self.out_channels = (blocks[self.tap].project.conv.in_channels, last)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) in -1..1 -> [(N, C1, H/16, W/16), (N, C2, H/32, W/32)], sides rounded up."""
+        x = self.stem(images)
+        tapped = x
+        for i, block in enumerate(self.blocks):
+            assert isinstance(block, InvertedResidual)
+            wide = block.expand(x)
+            if i == self.tap:
+                tapped = wide
+            x = block.finish(x, wide)
+        return [tapped, self.last(x)]

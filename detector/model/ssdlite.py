@@ -1,0 +1,78 @@
+"""SSDLite: SSD's head in depthwise separable convolutions (MobileNetV2, section 6.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from detector.model.anchors import AnchorSpec, ssd_spec
+from detector.model.layers import ConvBN, SameConv2d, depthwise
+from detector.model.mobilenet_v2 import MobileNetV2
+
+# Output channels of the four maps added behind the backbone; each is squeezed to half first.
+EXTRA_CHANNELS = (512, 256, 256, 128)
+
+
+class ExtraMap(nn.Module):
+    """Halve the map: squeeze to half the channels, filter depthwise at stride 2, expand."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.squeeze = ConvBN(c_in, c_out // 2)
+        self.depthwise = depthwise(c_out // 2, stride=2)
+        self.expand = ConvBN(c_out // 2, c_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C_in, H, W) -> (N, C_out, ceil(H / 2), ceil(W / 2))."""
+        y: Tensor = self.expand(self.depthwise(self.squeeze(x)))
+        return y
+
+
+class Predictor(nn.Module):
+    """`values` numbers for each of `per_cell` anchors of one map, by a 3x3 depthwise and a 1x1."""
+
+    def __init__(self, channels: int, per_cell: int, values: int) -> None:
+        super().__init__()
+        self.values = values
+        self.depthwise = depthwise(channels)
+        self.predict = SameConv2d(channels, per_cell * values, bias=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, H * W * per_cell, values)."""
+        y: Tensor = self.predict(self.depthwise(x))
+        return y.permute(0, 2, 3, 1).reshape(y.shape[0], -1, self.values)
+
+
+class SSDLite(nn.Module):
+    """A backbone, four more maps, and a class and a box predictor on each of the six.
+
+    num_classes: K independent sigmoids; there is no background class.
+    """
+
+    def __init__(self, backbone: MobileNetV2, num_classes: int, anchors: AnchorSpec | None = None) -> None:
+        super().__init__()
+        self.anchors = anchors or ssd_spec()
+        self.num_classes = num_classes
+        self.backbone = backbone
+        channels = list(backbone.out_channels)
+        self.extras = nn.ModuleList()
+        for c_out in EXTRA_CHANNELS:
+            self.extras.append(ExtraMap(channels[-1], c_out))
+            channels.append(c_out)
+        cells = list(zip(channels, self.anchors.per_map, strict=True))
+        self.class_heads = nn.ModuleList(Predictor(c, a, num_classes) for c, a in cells)
+        self.box_heads = nn.ModuleList(Predictor(c, a, 4) for c, a in cells)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 3, H, W) RGB in -1..1 -> class logits (N, A, K), box offsets (N, A, 4)."""
+        maps = self.backbone(images)
+        for extra in self.extras:
+            maps.append(extra(maps[-1]))
+        logits = [head(x) for head, x in zip(self.class_heads, maps, strict=True)]
+        offsets = [head(x) for head, x in zip(self.box_heads, maps, strict=True)]
+        return torch.cat(logits, dim=1), torch.cat(offsets, dim=1)
+
+
+def ssdlite_mobilenet_v2(num_classes: int, alpha: float = 1.0) -> SSDLite:
+    """The network of the embedded weights at `num_classes` = 80 and `alpha` = 1 (4.3 M parameters)."""
+    return SSDLite(MobileNetV2(alpha), num_classes)
