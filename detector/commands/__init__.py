@@ -1,0 +1,1 @@
+"""One module a verb: its options as a dataclass, and what it does."""
