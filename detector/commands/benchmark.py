@@ -2,25 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+import sys
+from dataclasses import dataclass, field, replace
 
 import tyro
 
 from detector.commands.options import ModelOptions
+from detector.errors import DetectorError
+
+OPENCV = "OpenCV DNN loop, float"
+BUSY = 0.5  # load a core from others above which figures mean little
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Time the engines, the whole demo and OpenCV's own DNN loop on one video, side by side."""
+    """Time the demo, the bare engine and OpenCV's own DNN loop on one video, side by side."""
 
     source: str = "sample"
     """A video file, or "sample"."""
     rounds: int = 5
-    """How often each is measured, in turn; medians are printed."""
+    """How often each is measured, in turn, after a warm-up; medians are printed."""
     frames: int = 200
     """Frames of the video a round."""
     options: tyro.conf.OmitArgPrefixes[ModelOptions] = field(default_factory=ModelOptions)
 
     def run(self) -> int:
-        """Prints a table."""
-        raise NotImplementedError
+        """Prints a markdown table; ratios are to OpenCV's DNN loop, round by round."""
+        from detector import benchmark
+        from detector.camera import SAMPLE
+        from detector.engine import usable_cores
+
+        if self.rounds < 1 or self.frames < 1:
+            raise DetectorError("benchmark: --rounds and --frames must be 1 or more")
+        video = str(SAMPLE) if self.source == "sample" else self.source
+        if hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY * usable_cores():
+            print("warning: this machine is busy; trust the ratios only", file=sys.stderr)
+        print(benchmark.machine())
+        frames = benchmark.read_frames(video, self.frames)
+        contestants: dict[str, benchmark.Contestant] = {}
+        for precision in ("int8", "float"):
+            options = replace(self.options, precision=precision)
+            single, many = options.load(), options.load(streams=usable_cores())
+            batches = benchmark.batches_of(frames, single.size_hw)
+            run = benchmark.network_only
+            contestants[f"network, 1 stream, {precision}"] = run(single.engine, batches)
+            contestants[f"network, {many.engine.parallel} streams, {precision}"] = run(
+                many.engine, batches
+            )
+            contestants[f"demo, {precision}"] = benchmark.demo_loop(many, video, len(frames))
+        contestants[OPENCV] = benchmark.opencv_loop(single, video, len(frames))
+        figures = benchmark.interleave(contestants, self.rounds)
+        print(f"{video}: {len(frames)} frames a round, {self.rounds} rounds")
+        print("\n".join(benchmark.table(figures, OPENCV)))
+        return 0
