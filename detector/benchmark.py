@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.camera import open_source
-from detector.engine import Engine
+from detector.cpu import usable_cores
+from detector.engine import Engine, import_openvino
 from detector.errors import DetectorError
 from detector.live import LiveRun
 from detector.predictor import Detector
@@ -139,13 +140,10 @@ def table(figures: Mapping[str, Sequence[float]], against: str) -> list[str]:
 
 def machine() -> str:
     """Processor, cores and versions in one line."""
-    import openvino
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return (
-        f"{_processor()}, {cores} cores{load}; {platform.system()}, Python "
-        f"{platform.python_version()}, OpenVINO {openvino.__version__.split('-')[0]}, "
+        f"{_processor()}, {usable_cores()} cores{load}; {platform.system()}, Python "
+        f"{platform.python_version()}, OpenVINO {import_openvino().__version__.split('-')[0]}, "
         f"OpenCV {cv2.__version__}"
     )
 

@@ -10,15 +10,16 @@ from pathlib import Path
 import cv2
 
 from detector.errors import DetectorError
-from detector.frame import Frame, Source
+from detector.frame import Source
 from detector.image_header import read_header
 from detector.images import IMAGE_SUFFIXES, missing_file, quiet_opencv
+from detector.sample import sample_path
 from detector.stream import LiveSource, connect
 from detector.video import DecodeAhead, ffmpeg_backend, open_pictures, open_video
 
-__all__ = ["Frame", "Source", "mask_secrets", "open_source"]
+__all__ = ["SAMPLE", "mask_secrets", "open_source"]
 
-SAMPLE = Path(__file__).parent / "assets" / "sample.mp4"
+SAMPLE = sample_path()
 # An RTSP camera takes about 3 s to open (FFmpeg looks at the stream first), a slow one twice that.
 OPEN_TIMEOUT_MS = 10_000
 READ_TIMEOUT_MS = 5_000

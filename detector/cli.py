@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
+import importlib
+import io
 import os
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
 import tyro
 
-from detector.commands.benchmark import Benchmark
-from detector.commands.demo import Demo
-from detector.commands.detect import Detect
-from detector.commands.evaluate import Evaluate
-from detector.commands.weights import Export, ImportTf, Quantize
 from detector.errors import DetectorError
+
+SUMMARY = "Object detection for a plain CPU. `detector VERB --help` tells a verb's options."
+# Where each verb lives: only the one asked for is imported, which halves the start of the rest.
+VERBS = {
+    "demo": ("detector.commands.demo", "Demo"),
+    "detect": ("detector.commands.detect", "Detect"),
+    "evaluate": ("detector.commands.evaluate", "Evaluate"),
+    "benchmark": ("detector.commands.benchmark", "Benchmark"),
+    "export": ("detector.commands.weights", "Export"),
+    "quantize": ("detector.commands.weights", "Quantize"),
+    "import-tf": ("detector.commands.weights", "ImportTf"),
+}
 
 
 class Verb(Protocol):
@@ -25,37 +36,78 @@ class Verb(Protocol):
         """Do it; returns the exit code."""
 
 
-Verbs = (
-    Annotated[Demo, tyro.conf.subcommand("demo")]
-    | Annotated[Detect, tyro.conf.subcommand("detect")]
-    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
-    | Annotated[Benchmark, tyro.conf.subcommand("benchmark")]
-    | Annotated[Export, tyro.conf.subcommand("export")]
-    | Annotated[Quantize, tyro.conf.subcommand("quantize")]
-    | Annotated[ImportTf, tyro.conf.subcommand("import-tf")]
-)
+def main(args: Sequence[str] | None = None, verb: Any = None, prog: str = "detector") -> None:
+    """Parse the command line, run its verb, exit. Users' mistakes are one line, not a trace.
 
-
-def main(args: Sequence[str] | None = None, verb: Any = Verbs, prog: str = "detector") -> None:
-    """Parse the command line, run its verb, exit. Users' mistakes are one line, not a trace."""
+    args: default the process's own. verb: its dataclass, where no word of the line names one.
+    Exit codes: 0, 2 for bad input, 3 for a lost source, 130 for Ctrl-C.
+    """
+    _never_fail_to_print()
+    words = list(sys.argv[1:] if args is None else args)
     try:
-        chosen: Verb = tyro.cli(verb, prog=prog, args=args)
-        code = chosen.run()
+        code = parse(words, verb, prog).run()
+        sys.stdout.flush()  # here, where a reader that is gone or a full disk can be told
     except DetectorError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = error.exit_code
+        code = _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:  # `| head`: what is left to print has no reader
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+        _drop_stdout()
+    except OSError as error:
+        code = _fail(str(error), 2)
+        _drop_stdout()
     leave(code)
 
 
+def parse(words: list[str], verb: Any, prog: str) -> Verb:
+    """The verb that a command line means; on --help and words it cannot take, prints and exits."""
+    if verb is None and words and words[0] in VERBS:
+        verb, prog, words = load(words[0]), f"{prog} {words[0]}", words[1:]
+    if verb is None and words and not words[0].startswith("-"):
+        near = difflib.get_close_matches(words[0], VERBS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(VERBS)}"
+        raise DetectorError(f"{prog}: {words[0]!r} is no verb; {hint}")
+    if verb is None:
+        verbs = {name: load(name) for name in VERBS}
+        chosen: Verb = tyro.extras.subcommand_cli_from_dict(
+            verbs, prog=prog, description=SUMMARY, args=words or ["--help"]
+        )
+    else:
+        chosen = tyro.cli(verb, prog=prog, args=words)
+    return chosen
+
+
+def load(name: str) -> Any:
+    """The dataclass of a verb."""
+    module, kind = VERBS[name]
+    return getattr(importlib.import_module(module), kind)
+
+
 def leave(code: int) -> None:
-    """Exit. A capture thread stuck in a driver would abort Python's own shutdown: step around it."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    """Exit; past Python's own shutdown where a capture thread stuck in a driver would abort it."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     if any(thread.name == "capture" and thread.is_alive() for thread in threading.enumerate()):
         os._exit(code)
     raise SystemExit(code)
+
+
+def _never_fail_to_print() -> None:
+    """Class and file names hold what some terminals cannot show: then as an escape, no crash."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _fail(message: str, code: int) -> int:
+    with contextlib.suppress(OSError):
+        print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def _drop_stdout() -> None:
+    """What Python still holds for it would fail again on exit, with a trace."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

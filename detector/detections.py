@@ -66,6 +66,37 @@ class Detections:
         return [self.class_names[label] for label in self.labels]
 
 
+def select(
+    boxes: Float32,
+    scores: Float32,
+    frame_hw: tuple[int, ...],
+    class_names: tuple[str, ...],
+    score: float,
+    iou: float,
+    top_k: int,
+    columns: Int64 | None = None,
+) -> Detections:
+    """What a network found in a frame: its scores of at least `score`, after NMS, in pixels.
+
+    boxes: (A, 4) xyxy as fractions of the frame, clipped to it here. scores: (A, K) in 0..1.
+    frame_hw: height and width; (1, 1) keeps fractions. columns: the labels to look at, ascending;
+    None for all. The result is a copy: an engine may write over its `boxes` and `scores` again.
+    """
+    if columns is not None:
+        scores = np.ascontiguousarray(scores[:, columns])
+    flat = np.flatnonzero(scores.ravel() >= score)  # one anchor may have several classes
+    rows, labels = np.divmod(flat, scores.shape[1])
+    height, width = frame_hw
+    xyxy = np.clip(boxes[rows], 0, 1) * np.array([width, height, width, height], np.float32)
+    values = scores.ravel()[flat]
+    inside = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
+    xyxy, values, labels = xyxy[inside], values[inside], labels[inside]
+    kept = nms(xyxy, values, labels, iou, top_k)
+    if columns is not None:
+        labels = columns[labels]
+    return Detections(xyxy[kept], values[kept], labels[kept], class_names)
+
+
 # Boxes per call of OpenCV's suppression, which compares all with all that were kept: small enough
 # that 10,000 candidates cost milliseconds, large enough that a usual frame takes one call.
 _CHUNK = 400
@@ -75,7 +106,8 @@ def nms(xyxy: Float32, scores: Float32, labels: Int64, iou: float, top_k: int) -
     """Greedy non-maximum suppression within each class: indices of what stays, best first.
 
     xyxy: (D, 4). scores, labels: (D,). iou: in 0..1; a box is dropped when it overlaps a better one
-    of its class by more. top_k: how many to keep at most. Ties keep their order.
+    of its class by more. top_k: how many to keep at most; time grows with its square once it
+    passes a few hundred. Ties keep their order.
     """
     order = np.argsort(-scores, kind="stable")
     if len(order) == 0:
@@ -88,7 +120,9 @@ def nms(xyxy: Float32, scores: Float32, labels: Int64, iou: float, top_k: int) -
     kept = order[:0]
     for start in range(0, len(order), _CHUNK):
         tried = np.concatenate([kept, order[start : start + _CHUNK]])
-        index = cv2.dnn.NMSBoxes(boxes[tried], scores[tried], 0.0, iou)  # type: ignore[arg-type]
+        # Ranks in place of scores: OpenCV drops a score of 0, and order is all that matters.
+        ranks = list(range(len(tried), 0, -1))
+        index = cv2.dnn.NMSBoxes(boxes[tried], ranks, 0.0, iou)
         kept = tried[np.asarray(index, np.int64)][:top_k]
         if len(kept) == top_k:
             break

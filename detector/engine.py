@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-import os
+import importlib
+import re
 import sys
 import threading
 from pathlib import Path
-from typing import Protocol
+from types import ModuleType
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from detector import model_cache
+from detector.cpu import cpu_features
+from detector.cpu import usable_cores as usable_cores  # the verbs look for it here
 from detector.errors import DetectorError
 
 Outputs = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 ENGINES = ("openvino", "onnxruntime")
+COMPILED, FROM_CACHE = "compiled", "from cache"
+_OUTPUTS = ("boxes", "scores")
+# Both engines put their own source lines around what they have to say.
+_NOISE = re.compile(r"Exception from \S+|Check '.*?' failed at \S+|\[ONNXRuntimeError\] : \d+ : ")
 
 
 class Engine(Protocol):
-    """A compiled model of fixed input size; `infer` may be called from `parallel` threads at once."""
+    """A compiled model of fixed input size; `infer` may be called from any thread."""
 
     @property
     def description(self) -> str:
         """Engine, version and threads in a few words."""
+
+    @property
+    def origin(self) -> str:
+        """How the model got ready: "compiled" or "from cache"."""
 
     @property
     def parallel(self) -> int:
@@ -47,102 +60,81 @@ def load_engine(
     if name not in ENGINES:
         raise DetectorError(f"engine {name!r} is unknown; expected one of {', '.join(ENGINES)}")
     threads = threads or usable_cores()
-    kind = OpenVINOEngine if name == "openvino" else OnnxRuntimeEngine
+    streams = max(1, min(streams, threads))
     try:
-        return kind(path, size_hw, threads, max(1, min(streams, threads)))
+        if name == "openvino":
+            return OpenVINOEngine(path, size_hw, threads, streams)
+        return OnnxRuntimeEngine(path, size_hw, threads, streams)
     except ImportError as error:
         raise DetectorError(
-            f"engine {name} is not installed ({error}); pip install 'mobilenet-ssd[{name}]'"
+            f"engine {name} cannot be loaded ({error}); pip install {name}, "
+            f"or choose {' or '.join(e for e in ENGINES if e != name)}"
         ) from error
-    except DetectorError:
-        raise
     except Exception as error:  # both engines raise bare RuntimeErrors of many lines
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(_NOISE.sub(" ", str(error)).split()).strip(" :")[:200]
         raise DetectorError(
             f"{path}: {name} cannot run it at {size_hw[1]}x{size_hw[0]} ({reason}); "
             "is the file whole, and written by `detector export`?"
         ) from error
 
 
-def usable_cores() -> int:
-    """Cores this process may run on, which in a container or under taskset are not all."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def import_openvino() -> Any:
+    """The openvino package, without its telemetry; call this instead of importing it.
 
-
-def has_int8_dot() -> bool:
-    """Whether the CPU multiplies int8 faster than float: VNNI or AMX on x86, dotprod on Arm."""
-    import openvino
-
-    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return "INT8" in capabilities and _flags_say_dot()
-
-
-def _flags_say_dot() -> bool:
-    """Reads Linux's CPU flags; elsewhere an Arm machine is taken to have dotprod (Apple's do)."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return os.uname().machine == "arm64" if hasattr(os, "uname") else False
-    words = set(text.split())
-    return bool(words & {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
-
-
-def cache_folder() -> Path:
-    """Where compiled models are kept between starts; `DETECTOR_CACHE` moves it."""
-    if own := os.environ.get("DETECTOR_CACHE"):
-        return Path(own)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = str(Path.home() / "Library" / "Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "mobilenet-ssd"
+    `import openvino` itself reports to Google Analytics, from a process of its own, unless the
+    user opted out: openvino/tools/ovc/__init__.py sends an event through openvino-telemetry. Both
+    expect to be missing and then do without, so both are given empty modules. The one of
+    openvino-telemetry stays, so nothing later in this process can send either (nncf would). The
+    converter's goes once openvino is loaded: importing it later works, but for now it would cost
+    more than all the rest. (A program that imported openvino before us has had it reported.)
+    """
+    if "openvino" not in sys.modules:
+        sys.modules.setdefault("openvino_telemetry", ModuleType("openvino_telemetry"))
+        converter = "openvino.tools.ovc"
+        sys.modules[converter] = ModuleType(converter)
+        try:
+            return importlib.import_module("openvino")
+        finally:
+            sys.modules.pop(converter, None)
+    return importlib.import_module("openvino")
 
 
 class OpenVINOEngine:
     """OpenVINO on the CPU, its compiled model cached on disk."""
 
     def __init__(self, path: Path, size_hw: tuple[int, int], threads: int, streams: int) -> None:
-        import openvino as ov
-
-        core = ov.Core()
+        ov = import_openvino()
         options: dict[str, str | int] = {
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": threads,
             # Some CPUs would compute floats as bfloat16; results are to be the same everywhere.
             "INFERENCE_PRECISION_HINT": "f32",
         }
-        if folder := _writable(cache_folder()):
-            options["CACHE_DIR"] = str(folder)
-        model = core.read_model(path)
-        model.reshape([1, *size_hw, 3])
-        self._compiled = core.compile_model(model, "CPU", options)
+        self._compiled, self.origin = _compile(ov, path, size_hw, options)
         self._local = threading.local()
-        self._parallel = streams
-        self.description = f"OpenVINO {ov.__version__.split('-')[0]}, {threads} threads, {streams} streams"
-
-    @property
-    def parallel(self) -> int:
-        return self._parallel
+        self.parallel = streams
+        version = ov.__version__.split("-")[0]
+        self.description = f"OpenVINO {version}, {threads} threads, {streams} streams"
 
     def infer(self, batch: npt.NDArray[np.uint8]) -> Outputs:
+        """See Engine. A request a thread: one request cannot run twice at a time."""
         if not hasattr(self._local, "request"):
             self._local.request = self._compiled.create_infer_request()
         request = self._local.request
         request.infer([batch], share_inputs=True)
-        boxes, scores = (request.get_output_tensor(i).data[0] for i in (0, 1))
+        boxes, scores = (request.get_tensor(name).data[0] for name in _OUTPUTS)
         return boxes, scores
 
 
 class OnnxRuntimeEngine:
     """ONNX Runtime on the CPU; its threads are shared by every stream."""
 
-    def __init__(self, path: Path, size_hw: tuple[int, int], threads: int, streams: int) -> None:
-        import onnxruntime as ort
+    origin = COMPILED
 
+    def __init__(self, path: Path, size_hw: tuple[int, int], threads: int, streams: int) -> None:
+        ort = importlib.import_module("onnxruntime")
+        if hasattr(ort, "disable_telemetry_events"):  # Windows builds trace their use
+            ort.disable_telemetry_events()
         options = ort.SessionOptions()
         options.log_severity_level = 3
         # One stream spreads each layer over all threads; several run each on a share of them.
@@ -150,22 +142,31 @@ class OnnxRuntimeEngine:
         options.add_free_dimension_override_by_name("height", size_hw[0])
         options.add_free_dimension_override_by_name("width", size_hw[1])
         self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self._parallel = streams
+        self.parallel = streams
         self.description = f"ONNX Runtime {ort.__version__}, {threads} threads, {streams} streams"
 
-    @property
-    def parallel(self) -> int:
-        return self._parallel
-
     def infer(self, batch: npt.NDArray[np.uint8]) -> Outputs:
-        boxes, scores = self._session.run(["boxes", "scores"], {"frame": batch})
+        """See Engine."""
+        boxes, scores = self._session.run(_OUTPUTS, {"frame": batch})
         return boxes[0], scores[0]
 
 
-def _writable(folder: Path) -> Path | None:
-    """The folder, made if need be, or None where nothing can be kept: then nothing is cached."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return folder if os.access(folder, os.W_OK) else None
+def _compile(
+    ov: Any, path: Path, size_hw: tuple[int, int], options: dict[str, str | int]
+) -> tuple[Any, str]:
+    """OpenVINO's compiled model and where it came from; a new one is kept for the next start."""
+    core = ov.Core()
+    cpu = core.get_property("CPU", "FULL_DEVICE_NAME"), sorted(cpu_features())
+    key = model_cache.key_of(path.read_bytes(), [ov.__version__, cpu, size_hw, options])
+    folder = model_cache.cache_folder()
+    if blob := model_cache.load(folder, key):
+        try:
+            return core.import_model(blob, "CPU", options), FROM_CACHE
+        except Exception:  # bare RuntimeErrors; whatever it dislikes, compiling still works
+            blob = None
+    model = core.read_model(path)
+    model.reshape([1, *size_hw, 3])
+    compiled = core.compile_model(model, "CPU", options)
+    exported = compiled.export_model()  # BytesIO, of older releases bytes
+    model_cache.store(folder, key, getattr(exported, "getvalue", lambda: exported)())
+    return compiled, COMPILED

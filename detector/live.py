@@ -21,19 +21,24 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.detections import Detections
-from detector.draw import draw_detections, draw_overlay
+from detector.draw import MIN_TEXT_PX, draw_detections, draw_overlay, text_size
+from detector.errors import DetectorError
 from detector.frame import Frame, Source
+from detector.lettering import text_mask
 from detector.predictor import Detector, Timing
 from detector.sinks import Sink, save_snapshot
 from detector.stats import RunStats
-from detector.views import View
+from detector.views import NoView, View
 
 UInt8 = npt.NDArray[np.uint8]
 Work = tuple[Frame, "Future[tuple[Detections, Timing]]"]
 
 IDLE_S = 0.05  # how long to wait for a frame before looking at keys again
 OVERLAY_S = 0.25  # how often the numbers on the picture change: faster cannot be read
+EARLY_FRAMES = 10
+LONGEST_PACE_S = 1.0  # keys wait as long
 SCORE_STEP = 0.05
+AMBER = (0, 191, 255)  # BGR
 HELP = ("q, Esc  quit", "space  pause", "s  save this frame", "+ -  threshold", "h  this help")
 
 
@@ -47,8 +52,10 @@ class Say(Protocol):
 class LiveRun:
     """One run of the pipeline; `run` until the source ends, the user quits or `stop` is set.
 
-    overlay: draw the numbers on the picture. max_frames: stop after so many, 0 for all.
-    snapshots: where the `s` key saves. say: prints one line to the user.
+    say: prints one line to the user. max_frames: stop after so many, 0 for all. overlay: draw the
+    numbers on the picture. pace_fps: show at most so many frames a second (a file for eyes); None:
+    as fast as it goes. hold: keep the last picture of a file on the view until the user quits.
+    snapshots: where the `s` key saves.
     """
 
     source: Source
@@ -59,6 +66,8 @@ class LiveRun:
     stop: Event = field(default_factory=Event)
     max_frames: int = 0
     overlay: bool = True
+    pace_fps: float | None = None
+    hold: bool = False
     snapshots: Path = Path("snapshots")
     stats: RunStats = field(default_factory=RunStats)
 
@@ -69,45 +78,65 @@ class LiveRun:
         self._paused = self._help = False
         self._lines: list[str] = []
         self._figures: dict[str, float | int | str] = {}
-        self._refreshed_at = -OVERLAY_S
+        self._refreshed_at = self._shown_at = -OVERLAY_S
+        self._idle_why = ""
         self._shown: tuple[Frame, Detections] | None = None
-        # A live frame is taken only when nothing is before it; files keep one frame in reserve.
+        # A live frame is taken only when nothing is before it. For files there is one thread more
+        # than the engine has streams, so that none idles while another frame is resized or
+        # sifted (8 % more frames a second on 2 cores), and two frames in reserve, so that all go
+        # on while this thread draws. "network" times of files thus include the wait for a stream.
         parallel = self.detector.engine.parallel
-        self._depth = 1 if self.source.is_live else parallel + 1
+        self._workers = parallel if self.source.is_live else parallel + 1
+        self._depth = 1 if self.source.is_live else self._workers + 2
         self._dropped_before = self.source.dropped
 
     def run(self) -> RunStats:
         """Process frames; raises SourceLostError when a live source is gone for good."""
-        with ThreadPoolExecutor(self.detector.engine.parallel, "infer") as pool:
+        # The first inference alone: OpenVINO 2026.4's Python binding builds a table at its first
+        # use, and two threads that come there together can lock the interpreter for good.
+        self.detector.detect_timed(np.zeros((*self.detector.size_hw, 3), np.uint8))
+        with ThreadPoolExecutor(self._workers, "infer") as pool:
             try:
                 while not self.stop.is_set():
                     self._take(pool, IDLE_S if not self._pending else 0.0)
                     if self._pending:
                         frame, future = self._pending.popleft()
                         found, timing = future.result()
-                        self._take(pool, 0.0)  # the next inference runs while this frame is drawn
-                        self._finish(frame, found, timing)
-                    elif self._no_more():
+                        try:  # the next inference runs while this frame is drawn
+                            self._take(pool, 0.0)
+                        finally:  # also when the source is lost at this moment
+                            self._finish(frame, found, timing)
+                    elif self._no_more() and not (self._paused or self._holds()):
                         break
                     else:
                         self._idle()
-                    self._keys()
             finally:
                 for _, future in self._pending:
                     future.cancel()
-        self.stats.dropped = self.source.dropped - self._dropped_before
+                self._count_dropped()
         return self.stats
 
+    def _count_dropped(self) -> None:
+        self.stats.dropped = self.source.dropped - self._dropped_before
+
     def _no_more(self) -> bool:
-        return self.source.ended or bool(self.max_frames and self._taken >= self.max_frames)
+        return self.source.ended or self._enough()
+
+    def _enough(self) -> bool:
+        return 0 < self.max_frames <= self._taken
+
+    def _holds(self) -> bool:
+        return self.hold and self._shown is not None and not self._enough()
 
     def _take(self, pool: ThreadPoolExecutor, wait_s: float) -> None:
-        """Start inference on new frames while there is room; wait for the first at most `wait_s`."""
-        if self._paused:
-            time.sleep(wait_s)
-        while not self._paused and len(self._pending) < self._depth:
-            if self.max_frames and self._taken >= self.max_frames:
-                return
+        """Start inference on new frames while there is room; wait for the first at most `wait_s`.
+
+        With nothing to come, the wait is spent all the same: the caller looks at keys in a loop.
+        """
+        if self._paused or self._no_more():
+            self.stop.wait(wait_s if self._paused or self._holds() else 0.0)
+            return
+        while len(self._pending) < self._depth and not self._enough():
             frame = self.source.read(wait_s)
             if frame is None:
                 return
@@ -123,59 +152,112 @@ class LiveRun:
         if not image.flags.writeable:
             image = image.copy()
         draw_detections(image, found)
-        self._refresh(start)
-        if self.overlay:
-            draw_overlay(image, self._lines)
+        self._refresh(start, at_once=self._figures.get("status") != self.source.status)
+        # Pauses and snapshots want the picture without numbers and help; none can come without keys.
+        still = image if isinstance(self.view, NoView) else image.copy()
+        draw_overlay(image, self._lines, corner="bottom-left")
         self.stats.add("draw", 1e3 * (time.perf_counter() - start))
-        for sink in self.sinks:
-            sink.write(frame, image, found)
+        self._wait_for_turn()
+        self._shown = (Frame(still, frame.index, frame.captured_at, frame.name), found)
+        self._idle_why = ""
         self.view.show(image, self._figures)
-        self._shown = (Frame(image, frame.index, frame.captured_at, frame.name), found)
-        for stage, ms in zip(("pre", "infer", "post"), vars(timing).values(), strict=True):
-            self.stats.add(stage, ms)
+        self._keys()  # a window paints now; before saving, so that what is seen is young
         if self.source.is_live:
             self.stats.add("age", 1e3 * (time.perf_counter() - frame.captured_at))
+        for sink in self.sinks:
+            sink.write(frame, image, found)
+        self.stats.add("pre", timing.pre_ms)
+        self.stats.add("infer", timing.infer_ms)
+        self.stats.add("post", timing.post_ms)
         self.stats.finished(len(found))
+
+    def _wait_for_turn(self) -> None:
+        """Hold a frame back until `pace_fps` allows it; one that comes late shifts the rest."""
+        if self.pace_fps:
+            due = self._shown_at + min(1 / self.pace_fps, LONGEST_PACE_S)
+            now = time.perf_counter()
+            self.stop.wait(max(0.0, due - now))
+            self._shown_at = max(due, now)
 
     def _refresh(self, now: float, *, at_once: bool = False) -> None:
         """Bring overlay and figures up to date, a few times a second: percentiles cost."""
-        if now - self._refreshed_at < OVERLAY_S and not at_once:
+        early = self.stats.frames < EARLY_FRAMES  # the first numbers are not yet worth keeping
+        if now - self._refreshed_at < OVERLAY_S and not at_once and not early:
             return
         self._refreshed_at = now
-        self.stats.dropped = self.source.dropped - self._dropped_before
+        self._count_dropped()
         figures = self.stats.as_dict()
-        state = {"score": self.score, "status": self.source.status, "paused": int(self._paused)}
-        self._figures = {**figures, **state}
-        self._lines = [f"{figures['fps']:.0f} fps   network {figures.get('infer_ms_p50', 0):.1f} ms"]
+        self._figures = figures | {"score": self.score, "paused": int(self._paused)}
+        self._figures["status"] = self.source.status
+        network = figures.get("infer_ms_p50", 0)
+        lines = [f"{figures['fps']:.0f} fps  network {network:.1f} ms  score {self.score:.2f}"]
         if self.source.is_live:
             ages = [figures.get(f"age_ms_p{q}", 0) for q in (50, 95)]
-            dropped = figures["dropped"]
-            self._lines.append(f"age {ages[0]:.0f} / {ages[1]:.0f} ms   dropped {dropped}")
-        self._lines += list(HELP) if self._help else []
+            lines.append(f"age {ages[0]:.0f} / {ages[1]:.0f} ms  dropped {figures['dropped']}")
+        self._lines = (lines if self.overlay else []) + list(HELP if self._help else ())
 
     def _idle(self) -> None:
-        """Nothing new: say why over the last picture."""
-        why = "paused" if self._paused else self.source.status
-        if self._shown is None or not why:
-            return
-        self._refresh(time.perf_counter(), at_once=True)
-        image = self._shown[0].image_bgr.copy()
-        draw_overlay(image, [why, *(HELP if self._help else ())])
-        self.view.show(image, self._figures)
+        """Nothing new: say why over the last picture, once and then a few times a second."""
+        why = self.source.status or ("paused: space goes on" if self._paused else "")
+        if not why and self._no_more():
+            why = "the end: q quits"
+        now = time.perf_counter()
+        if self._shown is not None and why:
+            fresh = now - self._refreshed_at < OVERLAY_S and why == self._idle_why
+            if not fresh:
+                self._idle_why = why
+                self._refresh(now, at_once=True)
+                image = self._shown[0].image_bgr.copy()
+                draw_overlay(image, self._lines, corner="bottom-left")
+                draw_banner(image, why)
+                self.view.show(image, self._figures)
+        self._keys()
 
     def _keys(self) -> None:
-        for key in self.view.keys():
+        pressed = self.view.keys()
+        for key in pressed:
             if key in ("q", "esc", "closed"):
                 self.stop.set()
             elif key == " ":
                 self._paused = not self._paused
             elif key == "h":
                 self._help = not self._help
-                self._refreshed_at = -OVERLAY_S
             elif key in ("+", "-"):
+                lowest = min(SCORE_STEP, self.score)
                 moved = self.score + (SCORE_STEP if key == "+" else -SCORE_STEP)
-                self.score = round(min(1.0, max(SCORE_STEP, moved)), 2)
+                self.score = round(min(1.0, max(lowest, moved)), 2)
                 self.say(f"threshold {self.score:.2f}")
-            elif key == "s" and self._shown is not None:
-                frame, found = self._shown
-                self.say(f"saved {save_snapshot(self.snapshots, frame, frame.image_bgr, found)}")
+            elif key == "s":
+                self._save_shown()
+            self._refreshed_at = -OVERLAY_S  # show at once what the key did
+
+    def _save_shown(self) -> None:
+        if self._shown is None:
+            return
+        frame, found = self._shown
+        try:
+            self.say(f"saved {save_snapshot(self.snapshots, frame, frame.image_bgr, found)}")
+        except DetectorError as error:  # a full disk must not end a run that does not need it
+            self.say(f"not saved: {error}")
+
+
+def draw_banner(image_bgr: UInt8, text: str) -> None:
+    """Black text on an amber strip over the whole top edge of a (H, W, 3) frame, in place.
+
+    The text shrinks to the frame's width; under 8 px there is the strip alone.
+    """
+    height, width = image_bgr.shape[:2]
+    text_px = text_size((height, width))
+    mask = text_mask(text, max(MIN_TEXT_PX, text_px))
+    while mask.shape[1] > width and text_px > MIN_TEXT_PX:
+        text_px -= 1
+        mask = text_mask(text, text_px)
+    strip = image_bgr[: mask.shape[0] * 3 // 2]
+    strip[:] = AMBER
+    if text_px < MIN_TEXT_PX:
+        return
+    top = (strip.shape[0] - mask.shape[0]) // 2
+    left = max(0, width - mask.shape[1]) // 2
+    under = strip[top : top + mask.shape[0], left : left + mask.shape[1]]
+    ink = mask[: under.shape[0], : under.shape[1], None]
+    under[:] = under * ((255 - ink) / 255)

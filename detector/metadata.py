@@ -1,7 +1,7 @@
 """What a model file says of itself, read without the onnx package.
 
-An ONNX file is one protobuf message; only its top-level fields are walked here (the `metadata_props`
-among them), so reading costs microseconds and works in the base install.
+An ONNX file is one protobuf message; only its top-level fields are walked here, `metadata_props`
+among them, so reading costs microseconds and works in the base install.
 """
 
 from __future__ import annotations
@@ -63,19 +63,31 @@ def read(path: Path) -> Metadata:
     """
     if path.is_dir():
         raise DetectorError(f"{path}: is a folder; expected a model file (.onnx)")
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise DetectorError(f"{path}: is not a regular file; expected a model file (.onnx)")
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            props = _metadata_props(data)
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise DetectorError(f"{path}: is empty (0 bytes); copy or export it again")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                props = _metadata_props(data)
     except FileNotFoundError as error:
-        raise DetectorError(f"{path}: no such model file; expected a path to an .onnx file") from error
-    except (OSError, ValueError, IndexError) as error:
+        raise DetectorError(
+            f"{path}: no such model file; expected a path to an .onnx file, or coco"
+        ) from error
+    except OSError as error:
+        raise DetectorError(
+            f"{path}: cannot be read ({error.strerror or error}); check its permissions"
+        ) from error
+    except ValueError as error:  # UnicodeDecodeError is one too
         raise DetectorError(
             f"{path}: not a whole ONNX file ({error}); copy or export it again"
         ) from error
     if props.get("format") != FORMAT:
         raise DetectorError(
-            f"{path}: an ONNX file without this project's metadata (format {props.get('format')!r}, "
-            f"expected {FORMAT!r}); use one written by `detector export`"
+            f"{path}: an ONNX file without this project's metadata "
+            f"(format {props.get('format')!r}, expected {FORMAT!r}); "
+            "use one written by `detector export`"
         )
     return _parse(path, props)
 
@@ -89,13 +101,26 @@ def _parse(path: Path, props: dict[str, str]) -> Metadata:
         return Metadata(
             class_names=tuple(names),
             input_size=int(props["input_size"]),
-            score=float(props["score"]),
-            iou=float(props["iou"]),
+            score=_fraction(props, "score"),
+            iou=_fraction(props, "iou"),
             precision=props["precision"],
             notes={k: v for k, v in props.items() if k not in known},
         )
-    except (KeyError, ValueError) as error:
-        raise DetectorError(f"{path}: its metadata is damaged ({error}); export it again") from error
+    except KeyError as error:
+        raise DetectorError(
+            f"{path}: its metadata lacks {error}; copy or export it again"
+        ) from error
+    except (ValueError, RecursionError) as error:  # RecursionError: JSON of endless brackets
+        raise DetectorError(
+            f"{path}: its metadata is damaged ({error}); copy or export it again"
+        ) from error
+
+
+def _fraction(props: dict[str, str], key: str) -> float:
+    value = float(props[key])
+    if not 0 <= value <= 1:
+        raise ValueError(f"{key} is {value}, not in 0..1")
+    return value
 
 
 def _metadata_props(data: mmap.mmap | bytes) -> dict[str, str]:
@@ -104,15 +129,21 @@ def _metadata_props(data: mmap.mmap | bytes) -> dict[str, str]:
     for number, value in _fields(data, 0, len(data)):
         seen.add(number)
         if number == _METADATA and isinstance(value, tuple):
-            entry = {n: data[v[0] : v[1]].decode() for n, v in _fields(data, *value) if isinstance(v, tuple)}
+            entry = {
+                field: data[span[0] : span[1]].decode()
+                for field, span in _fields(data, *value)
+                if isinstance(span, tuple)
+            }
             props[entry.get(1, "")] = entry.get(2, "")
     if not {_GRAPH, _OPSET} <= seen:
         raise ValueError("no graph in it")
     return props
 
 
-def _fields(data: mmap.mmap | bytes, start: int, end: int) -> Iterator[tuple[int, int | tuple[int, int]]]:
-    """Each field of a protobuf message: its number, and its integer or (start, end) of its bytes."""
+def _fields(
+    data: mmap.mmap | bytes, start: int, end: int
+) -> Iterator[tuple[int, int | tuple[int, int]]]:
+    """Each field of a message: its number, and its integer or the (start, end) of its bytes."""
     while start < end:
         key, start = _varint(data, start, end)
         number, wire = key >> 3, key & 7

@@ -6,9 +6,7 @@ import os
 import sys
 from dataclasses import dataclass, field, replace
 
-import tyro
-
-from detector.commands.options import ModelOptions
+from detector.commands.options import ModelGroup, ModelOptions
 from detector.errors import DetectorError
 
 OPENCV = "OpenCV DNN loop, float"
@@ -25,7 +23,7 @@ class Benchmark:
     """How often each is measured, in turn, after a warm-up; medians are printed."""
     frames: int = 200
     """Frames of the video a round."""
-    options: tyro.conf.OmitArgPrefixes[ModelOptions] = field(default_factory=ModelOptions)
+    options: ModelGroup = field(default_factory=ModelOptions)
 
     def run(self) -> int:
         """Prints a markdown table; ratios are to OpenCV's DNN loop, round by round."""

@@ -13,12 +13,13 @@ from typing import Literal
 import tyro
 
 from detector.commands.options import ModelOptions
-from detector.errors import DetectorError
+from detector.errors import DetectorError, SourceLostError
 from detector.frame import Source
 from detector.sinks import Sink
-from detector.views import View
+from detector.stats import RunStats
 
 FALLBACK_VIDEO, FALLBACK_FOLDER = "detector-demo.mp4", "detector-demo"
+PICTURES_FPS = 1.0  # a folder in a window or on a page: time to look at each
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Demo:
     """Camera number or device, video, picture, folder, glob, rtsp:// or http:// address, or
     "sample". Default: camera 0, or the built-in sample where there is none."""
     view: Literal["auto", "window", "web", "none"] = "auto"
-    """Where to show it: a window, a browser page, or nowhere. Default: a window if there can be
+    """Where to show it: a window, a browser page, or nowhere. Files are shown at their own speed
+    and stay until q; with none they run as fast as they can. Default: a window if there can be
     one; else a page for live sources, and a file for the rest."""
     save: str | None = None
     """Write the annotated frames: a video (out.mp4) or a folder of pictures."""
@@ -51,16 +53,25 @@ class Demo:
 
     def run(self) -> int:
         """Process until the end, q, Ctrl-C or SIGTERM; all of them are success (0)."""
-        if self.max_frames < 0:
-            raise DetectorError(f"--max-frames {self.max_frames}: expected 0 or more")
         stop = threading.Event()
         with ExitStack() as stack:
+            stack.enter_context(stop_on_signals(stop))
+            self._check()
             source, plan = self._open_source()
             stack.enter_context(closing(source))
-            plan = plan._where_to_show(source)
-            stack.enter_context(stop_on_signals(stop))
-            plan._run(source, stack, stop)
+            plan._where_to_show(source)._run(source, stack, stop)
         return 0
+
+    def _check(self) -> None:
+        """What can be refused before anything is opened."""
+        from detector.views import window_problem
+
+        if self.max_frames < 0:
+            raise DetectorError(f"--max-frames {self.max_frames}: expected 0 or more")
+        if self.view == "web" and not 0 <= self.port <= 65535:
+            raise DetectorError(f"--port {self.port}: expected 0 (any free one) to 65535")
+        if self.view == "window" and (problem := window_problem()):
+            raise DetectorError(problem)
 
     def _open_source(self) -> tuple[Source, Demo]:
         """The source, and this with `source` resolved."""
@@ -70,8 +81,8 @@ class Demo:
         if spec == "auto":
             try:
                 return open_source("0", retry=self.retry), replace(self, source="0")
-            except DetectorError:
-                say("no camera here: showing the built-in sample (--source names another)")
+            except DetectorError as error:
+                say(f"no camera ({error}): taking the built-in sample")
                 spec = "sample"
         source = open_source(spec, loop=self.loop, retry=self.retry)
         return source, replace(self, source=spec)
@@ -85,42 +96,52 @@ class Demo:
         problem = window_problem()
         if problem is None:
             return replace(self, view="window")
+        problem = problem.removeprefix("--view window: ").partition(";")[0]
         if source.is_live:
-            say(f"{problem}: showing it in a browser instead")
+            say(f"no window ({problem}): showing it in a browser instead")
             return replace(self, view="web")
         if self.save or self.json:
             return replace(self, view="none")
         # Pictures have no frame rate: they go to a folder, one file each.
         save = FALLBACK_VIDEO if source.fps else FALLBACK_FOLDER
-        say(f"{problem}: writing to {save} instead")
+        say(f"no window ({problem}): writing to {save} instead")
         return replace(self, view="none", save=save)
 
     def _run(self, source: Source, stack: ExitStack, stop: threading.Event) -> None:
+        """Open what is left, cheapest to refuse first, and process."""
+        import cv2
+
         from detector.engine import usable_cores
         from detector.live import LiveRun
         from detector.sinks import open_sinks
         from detector.views import open_view
 
+        # OpenCV's own threads would take the cores from the network: with them its small resize
+        # costs a third of the frames a second.
+        cv2.setNumThreads(1)
         sinks = open_sinks(self.save, self.json, source.fps, self.source)
-        close_sinks = stack.enter_context(ending(sinks))
+        places = [place for place in (self.save, self.json) if place and place != "-"]
+        stats = RunStats()
+        stack.enter_context(ending(sinks, places, stats))
+        view = open_view(self.view, host=self.host, port=self.port)
+        stack.enter_context(closing(view))
+        if stop.is_set():
+            return
         streams = 1 if source.is_live else (self.options.threads or usable_cores())
         detector = self.options.load(streams=streams)
-        view: View = open_view(self.view, host=self.host, port=self.port)
-        stack.enter_context(closing(view))
-        say(f"{source.description}: {detector.path.name} at {detector.size_hw[1]} px, "
-            f"{detector.engine.description}")
+        side, engine = detector.size_hw[1], detector.engine.description
+        say(f"{source.description}: {detector.path.name} at {side} px, {engine}")
         if url := getattr(view, "url", ""):
             say(f"watch it at {url} (Ctrl-C ends)")
-        run = LiveRun(source, detector, view, sinks, say, stop, self.max_frames, self.overlay)
+        run = LiveRun(source, detector, view, sinks, say, stop, stats=stats)
+        run.max_frames, run.overlay = self.max_frames, self.overlay
+        if self.view != "none" and not source.is_live:
+            run.pace_fps, run.hold = source.fps or PICTURES_FPS, True
         try:
             run.run()
         finally:
-            for line in [*run.stats.summary(), *source.warnings]:
+            for line in [*stats.summary(), *source.warnings]:
                 say(line)
-        close_sinks()
-        for place in (self.save, self.json if self.json != "-" else None):
-            if place and run.stats.frames:
-                say(f"written: {place}")
 
 
 def say(line: str) -> None:
@@ -130,47 +151,54 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def ending(sinks: Sequence[Sink]) -> Iterator[Closer]:
-    """Finalises every sink once, whatever happens to the others."""
-    closer = Closer(sinks)
+def ending(sinks: Sequence[Sink], places: Sequence[str], stats: RunStats) -> Iterator[None]:
+    """Finalises every sink at the end and names the places written, also when the source is lost.
+
+    Raises the first DetectorError of a sink, unless another error is on its way already.
+    """
     try:
-        yield closer
-    except BaseException:
-        with suppress(DetectorError):  # the first error is the one to tell
-            closer()
+        yield
+    except BaseException as error:
+        if close_all(sinks) is None and isinstance(error, SourceLostError):
+            tell_written(places, stats)
         raise
-    closer()
+    if (failed := close_all(sinks)) is not None:
+        raise failed
+    tell_written(places, stats)
 
 
-class Closer:
-    """Closes sinks; a call closes all and raises the first error, a second call does nothing."""
+def tell_written(places: Sequence[str], stats: RunStats) -> None:
+    """One line a place; without a frame nothing was written."""
+    for place in places if stats.frames else ():
+        say(f"written: {place}")
 
-    def __init__(self, sinks: Sequence[Sink]) -> None:
-        self._open = list(sinks)
 
-    def __call__(self) -> None:
-        errors: list[DetectorError] = []
-        while self._open:
-            try:
-                self._open.pop(0).close()
-            except DetectorError as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
+def close_all(sinks: Sequence[Sink]) -> DetectorError | None:
+    """Closes each, whatever happens to the others; the first error."""
+    errors = [error for sink in sinks if (error := error_of_closing(sink)) is not None]
+    return errors[0] if errors else None
+
+
+def error_of_closing(sink: Sink) -> DetectorError | None:
+    """What went wrong, if anything."""
+    try:
+        sink.close()
+    except DetectorError as error:
+        return error
+    return None
 
 
 @contextmanager
 def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM set `stop`; a second one is handled as usual, should ending hang."""
+    """Ctrl-C and SIGTERM set `stop`; a second one kills, should ending hang."""
 
     def handle(number: int, _: object) -> None:
         stop.set()
-        signal.signal(number, before[number])
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
 
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
-        signal.signal(number, handle)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

@@ -6,18 +6,16 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import tyro
-
-from detector.commands.options import ModelOptions
+from detector.commands.options import ModelGroup, ModelOptions
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """COCO average precision of a model on a folder of labelled pictures (needs the train extra)."""
+    """COCO average precision of a model on labelled pictures (needs the train extra)."""
 
     data: Path
     """A folder with COCO's instances.json and images/."""
-    options: tyro.conf.OmitArgPrefixes[ModelOptions] = field(default_factory=ModelOptions)
+    options: ModelGroup = field(default_factory=ModelOptions)
 
     def run(self) -> int:
         """Prints six figures, in percent."""

@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from detector.predictor import Detector
+import tyro
 
+if TYPE_CHECKING:
+    from detector.predictor import Detector
+
+
+# None first: tyro tries a field's default on each in turn, and for a tuple it loads a type checker,
+# which is a tenth of the whole start.
+Names = None | tuple[str, ...]
+
+
+def shown(metavar: str, default: str = "") -> Any:
+    """How --help shows an option: its value as `metavar`, and instead of None what None means."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=default and f"(default: {default})")
 
 
 @dataclass(frozen=True)
 class ModelOptions:
     """Which model runs, and how."""
 
-    model: str = "coco"
+    model: Annotated[str, shown("FILE", "coco")] = "coco"
     """Model file (.onnx) written by this project, or "coco" for the embedded one of 80 classes."""
-    classes: tuple[str, ...] = ()
-    """Look for these only, for instance: --classes person cat. Default: all the model knows."""
-    score: float | None = None
-    """Show detections of at least this score, 0 to 1. Default: the model file's own (0.5)."""
-    iou: float | None = None
-    """Of two boxes of a class that overlap by more (0 to 1), keep the better. Default: 0.6."""
+    classes: Annotated[Names, shown("NAME [NAME ...]", "all it knows")] = None
+    """Look for these only, for instance: --classes person cat."""
+    score: Annotated[float | None, shown("0..1", "the model's own, mostly 0.5")] = None
+    """Show detections of at least this score."""
+    iou: Annotated[float | None, shown("0..1", "the model's own, mostly 0.6")] = None
+    """Of two boxes of a class that overlap by more, keep the better."""
     top_k: int = 100
     """At most so many detections a picture."""
-    size: int | None = None
-    """Side of the network's input in pixels, 96 to 1280. Default: the model's own (300)."""
+    size: Annotated[int | None, shown("PIXELS", "the model's own, mostly 300")] = None
+    """Side of the network's input, 96 to 1280: more finds smaller objects and takes longer."""
     engine: Literal["openvino", "onnxruntime"] = "openvino"
     """What runs the network; onnxruntime is an extra install."""
     precision: Literal["auto", "float", "int8"] = "auto"
-    """int8 is faster on CPUs with VNNI, AMX or dotprod, where auto takes it; float elsewhere."""
+    """int8 is faster on CPUs with VNNI, AMX or dotprod: there auto takes the embedded model's int8
+    file. A --model FILE is run as it is; float or int8 take NAME.onnx or NAME-int8.onnx."""
     threads: int = 0
     """Cores to use; 0 for all."""
 
     def load(self, *, streams: int = 1) -> Detector:
         """The Detector these options mean; DetectorError where they make no sense."""
+        from detector.predictor import Detector
+
         return Detector(
             self.model,
             engine=self.engine,
@@ -41,13 +56,17 @@ class ModelOptions:
             size=self.size,
             score=self.score,
             iou=self.iou,
-            classes=_split(self.classes),
+            classes=split_names(self.classes or ()),
             top_k=self.top_k,
             threads=self.threads,
             streams=streams,
         )
 
 
-def _split(names: tuple[str, ...]) -> list[str]:
+# How a verb takes them: as --size, not --options.size, under the heading "model options".
+ModelGroup = Annotated[ModelOptions, tyro.conf.arg(name="model"), tyro.conf.OmitArgPrefixes]
+
+
+def split_names(names: tuple[str, ...]) -> list[str]:
     """`person cat` and `person,cat` alike."""
     return [part.strip() for name in names for part in name.split(",") if part.strip()]

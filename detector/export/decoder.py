@@ -6,34 +6,50 @@ input size all of the anchors fold into one constant.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from onnx import GraphProto, TensorProto, helper, numpy_helper
 
-from detector.model.anchors import AnchorSpec
+from detector.model.anchors import (
+    AnchorSpec,
+    learned_shift_px,
+)
+from detector.model.boxes import CENTRE_VARIANCE, SIZE_VARIANCE
 
 
 class _Nodes:
-    """Appends nodes to a graph and names their outputs."""
+    """Appends nodes and constants to a graph, and names them `prefix.NUMBER.what`."""
 
     def __init__(self, graph: GraphProto, prefix: str) -> None:
         self.graph, self.prefix, self.count = graph, prefix, 0
 
-    def op(self, kind: str, *inputs: str, output: str = "", **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        """Append a node; returns the name of its one output."""
         self.count += 1
         output = output or f"{self.prefix}.{self.count}.{kind.lower()}"
         self.graph.node.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
     def const(self, value: npt.ArrayLike, dtype: type[np.generic] = np.float32) -> str:
+        """Append a constant; returns its name."""
         self.count += 1
         name = f"{self.prefix}.{self.count}.const"
         self.graph.initializer.append(numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 
+    def to_float(self, x: str) -> str:
+        """`x` as float32."""
+        return self.op("Cast", x, to=TensorProto.FLOAT)
+
 
 def append_decoder(graph: GraphProto, spec: AnchorSpec, num_classes: int) -> None:
-    """Turn a graph with outputs `logits` and `offsets` into one with `boxes` and `scores`, in place."""
+    """Turn outputs `logits`, `offsets` of a graph into `boxes`, `scores`, in place.
+
+    graph: has an input `frame` (1, H, W, 3) and tensors `logits` (1, A, K), `offsets` (1, A, 4).
+    Then `boxes` (1, A, 4) are xyxy in fractions of the frame, and `scores` (1, A, K) in 0..1.
+    """
     g = _Nodes(graph, "anchors")
     sides = g.op("Shape", "frame", start=1, end=3)
     maps = [
@@ -44,13 +60,16 @@ def append_decoder(graph: GraphProto, spec: AnchorSpec, num_classes: int) -> Non
     centre, size = _halves(g, anchors)
     g = _Nodes(graph, "decode")
     move, grow = _halves(g, "offsets")
-    centre = g.op("Add", centre, g.op("Mul", g.op("Mul", move, g.const(0.1)), size))
-    half = g.op("Mul", g.op("Exp", g.op("Mul", grow, g.const(0.2))), g.op("Mul", size, g.const(0.5)))
+    move = g.op("Mul", g.op("Mul", move, g.const(CENTRE_VARIANCE)), size)
+    centre = g.op("Add", centre, move)
+    grow = g.op("Exp", g.op("Mul", grow, g.const(SIZE_VARIANCE)))
+    half = g.op("Mul", grow, g.op("Mul", size, g.const(0.5)))
     g.op("Concat", g.op("Sub", centre, half), g.op("Add", centre, half), axis=-1, output="boxes")
     g.op("Sigmoid", "logits", output="scores")
     del graph.output[:]
     for name, last in (("boxes", 4), ("scores", num_classes)):
-        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, "anchors", last]))
+        shape: list[str | int | None] = [1, "anchors", last]
+        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
 
 def _halves(g: _Nodes, x: str) -> tuple[str, str]:
@@ -62,15 +81,23 @@ def _halves(g: _Nodes, x: str) -> tuple[str, str]:
 def _one_map(
     g: _Nodes, sides: str, native: int, stride: int, shapes: tuple[tuple[float, float], ...]
 ) -> str:
-    """Anchors (cells * shapes, 4) cxcywh of one map, fractions of the input."""
+    """Anchors (cells * shapes, 4) cxcywh of one map, fractions of the input.
+
+    sides: the input's height and width, int64 (2,). shapes: (width, height) in parts of `native`.
+    """
     height, width = (g.op("Gather", sides, g.const(axis, np.int64), axis=0) for axis in (0, 1))
     cy, cx = _centres(g, height, native, stride), _centres(g, width, native, stride)
     each = len(shapes)
-    # (rows, columns, each, 1) grids by adding zeros of the other axes' shapes.
-    rows = g.op("Mul", g.op("Reshape", cy, g.const([-1, 1, 1, 1], np.int64)), g.const(np.ones((1, 1, each, 1))))
-    columns = g.op("Mul", g.op("Reshape", cx, g.const([1, -1, 1, 1], np.int64)), g.const(np.ones((1, 1, each, 1))))
+
+    def spread(centres: str, shape: list[int]) -> str:
+        """Centres along one axis of (rows, columns, each, 1), repeated for each shape."""
+        aligned = g.op("Reshape", centres, g.const(shape, np.int64))
+        return g.op("Mul", aligned, g.const(np.ones((1, 1, each, 1))))
+
+    rows, columns = spread(cy, [-1, 1, 1, 1]), spread(cx, [1, -1, 1, 1])
+    # Added to a part, this gives it all four axes; Expand would need their sizes worked out first.
     nothing = g.op("Mul", g.op("Add", rows, columns), g.const(0.0))
-    to_float = [g.op("Cast", side, to=TensorProto.FLOAT) for side in (width, height)]
+    to_float = [g.to_float(side) for side in (width, height)]
     wh = np.asarray(shapes, np.float32).reshape(1, 1, each, 2) * native
     parts = [
         g.op("Add", nothing, columns),
@@ -82,15 +109,15 @@ def _one_map(
 
 
 def _centres(g: _Nodes, side: str, native: int, stride: int) -> str:
-    """`centres_px` over the side: (n,) fractions."""
-    native_n = -(-native // stride)
-    learned = native / 2 - (native - 0.5 - stride * (native_n - 1) / 2)
+    """`detector.model.anchors.centres_px` over the side, an int64 scalar: (n,) fractions."""
     n = g.op("Div", g.op("Add", side, g.const(stride - 1, np.int64)), g.const(stride, np.int64))
     last = g.op("Sub", n, g.const(1, np.int64))
     i = g.op("Range", g.const(0, np.int64), n, g.const(1, np.int64))
-    back = g.op("Cast", g.op("Mul", g.op("Sub", last, i), g.const(stride, np.int64)), to=TensorProto.FLOAT)
-    length = g.op("Cast", side, to=TensorProto.FLOAT)
-    moved = g.op("Sub", g.op("Add", length, g.const(learned - 0.5)), back)
-    even = g.op("Mul", g.op("Add", g.op("Cast", i, to=TensorProto.FLOAT), g.const(0.5)), g.const(native / native_n))
+    back = g.to_float(g.op("Mul", g.op("Sub", last, i), g.const(stride, np.int64)))
+    length = g.to_float(side)
+    moved = g.op("Add", length, g.const(learned_shift_px(native, stride) - 0.5))
+    moved = g.op("Sub", moved, back)
+    even = g.op("Add", g.to_float(i), g.const(0.5))
+    even = g.op("Mul", even, g.const(native / -(-native // stride)))
     is_native = g.op("Equal", side, g.const(native, np.int64))
     return g.op("Div", g.op("Where", is_native, even, moved), length)

@@ -7,10 +7,11 @@ not. Weights are stored in float16 and computed with in float32.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,11 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from detector import metadata
-from detector.errors import DetectorError
 from detector.export.decoder import append_decoder
 from detector.model.checkpoint import ModelCard, images_to_input
 from detector.model.layers import ConvBN
 from detector.model.ssdlite import SSDLite
+from detector.outfile import write_whole
 
 OPSET = 18
 
@@ -52,25 +53,12 @@ class _Network(nn.Module):
 
 
 def to_onnx(model: SSDLite, card: ModelCard, notes: Mapping[str, str]) -> onnx.ModelProto:
-    """The model file in memory. `notes` go to its metadata beside what `card` says."""
+    """The model file in memory. `notes` go to its metadata beside what `card` says.
+
+    model: in any mode, left as it is. The same model and card give the same file again.
+    """
     size = model.anchors.native_size
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        # At one size: following symbolic sizes through six halvings takes the exporter forever.
-        # Nothing it writes depends on the size but the reshapes, which `_free_the_size` mends.
-        program = torch.onnx.export(
-            _Network(model),
-            (torch.zeros(1, size, size, 3, dtype=torch.uint8),),
-            dynamo=True,
-            input_names=["frame"],
-            output_names=["logits", "offsets"],
-            opset_version=OPSET,
-            optimize=False,  # it would turn SAME_UPPER into the pads of this one size
-            verbose=False,
-        )
-    assert program is not None
-    proto = program.model_proto
+    proto = _trace(_Network(model), size)
     onnxscript.optimizer.fold_constants(proto)
     onnxscript.optimizer.remove_unused_nodes(proto)
     _tidy(proto)
@@ -86,14 +74,51 @@ def to_onnx(model: SSDLite, card: ModelCard, notes: Mapping[str, str]) -> onnx.M
     return proto
 
 
+def _trace(network: _Network, size: int) -> onnx.ModelProto:
+    """The network as torch exports it, at one size.
+
+    Following symbolic sizes through six halvings takes the exporter forever, and nothing it writes
+    depends on the size but the reshapes, which `_free_the_size` mends.
+    """
+    with _silence(), torch.no_grad():
+        program = torch.onnx.export(
+            network,
+            (torch.zeros(1, size, size, 3, dtype=torch.uint8),),
+            dynamo=True,
+            input_names=["frame"],
+            output_names=["logits", "offsets"],
+            opset_version=OPSET,
+            optimize=False,  # it would turn SAME_UPPER into the pads of this one size
+            verbose=False,
+        )
+    assert program is not None
+    proto: onnx.ModelProto = program.model_proto
+    return proto
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """No chatter from torch's exporter, whose warnings are about its own insides."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def _free_the_size(proto: onnx.ModelProto) -> None:
     """Let the graph take any height and width: name the input's sides, flatten maps to -1 rows."""
     sides = proto.graph.input[0].type.tensor_type.shape.dim
     sides[1].dim_param, sides[2].dim_param = "height", "width"
     constants = {tensor.name: tensor for tensor in proto.graph.initializer}
     for node in proto.graph.node:
-        if node.op_type == "Reshape":
+        if node.op_type == "Reshape":  # only predictors reshape: (1, H * W * per_cell, values)
             shape = numpy_helper.to_array(constants[node.input[1]]).copy()
+            assert len(shape) == 3
             shape[1] = -1
             constants[node.input[1]].CopyFrom(numpy_helper.from_array(shape, node.input[1]))
 
@@ -116,24 +141,21 @@ def store_float16(proto: onnx.ModelProto) -> None:
     Engines fold the Cast when they compile; only the file shrinks.
     """
     graph, casts = proto.graph, []
+    # By use and not by shape: constants of the anchors have four axes too, and need every digit.
+    weights = {node.input[1] for node in graph.node if node.op_type == "Conv"}
     for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) != 4:
-            continue
         name = tensor.name
+        if name not in weights:
+            continue
         half = numpy_helper.to_array(tensor).astype(np.float16)
         tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.float16"))
-        casts.append(helper.make_node("Cast", [tensor.name], [name], name=f"{name}.cast", to=TensorProto.FLOAT))
+        to = TensorProto.FLOAT
+        casts.append(helper.make_node("Cast", [tensor.name], [name], name=f"{name}.cast", to=to))
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
 
 
 def write(path: Path, proto: onnx.ModelProto) -> None:
-    """Write a model file under a temporary name, then rename: never half a file."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(proto.SerializeToString(deterministic=True))
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DetectorError(f"{path}: cannot be written ({error}); name a writable place") from error
+    """Write a model file, whole or not at all; DetectorError where it cannot be written."""
+    write_whole(path, proto.SerializeToString(deterministic=True), "--out")

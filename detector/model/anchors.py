@@ -2,6 +2,7 @@
 
 A trained head predicts offsets from anchors, so at another input size the anchors must stay where
 the network learned to see them: same size in pixels, on the grid of receptive-field centres.
+`detector.export.decoder` writes the same arithmetic into model files.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class AnchorSpec:
         return [len(shapes) for shapes in self.shapes_wh]
 
 
-def ssd_spec(native_size: int = 300, maps: int = 6, low: float = 0.2, high: float = 0.95) -> AnchorSpec:
+def ssd_spec(
+    native_size: int = 300, maps: int = 6, low: float = 0.2, high: float = 0.95
+) -> AnchorSpec:
     """Anchors of the COCO SSDLite models: scales evenly from `low` to `high` over the maps.
 
     Each map has `RATIOS` at its scale and a square at the geometric mean with the
@@ -54,6 +57,7 @@ def ssd_spec(native_size: int = 300, maps: int = 6, low: float = 0.2, high: floa
 
 
 def _shape(scale: float, ratio: float) -> tuple[float, float]:
+    """(width, height) with area `scale` squared and width / height = `ratio`."""
     return scale * math.sqrt(ratio), scale / math.sqrt(ratio)
 
 
@@ -82,22 +86,20 @@ def centres_px(native: int, side: int, stride: int) -> Tensor:
 
     At the native size they divide the side evenly, (i + 0.5) / n, as in training. At any other they
     follow the receptive fields' centres: under SAME padding (see `SameConv2d`) the last cell's is
-    the last pixel, and each earlier one is a stride before. Those are moved by the mean distance
-    between the two grids at the native size, which training has taught the head to expect.
+    the last pixel, and each earlier one is a stride before. Those are moved by `learned_shift_px`.
     """
-    n, native_n = -(-side // stride), -(-native // stride)
+    n = -(-side // stride)
     i = torch.arange(n, dtype=torch.float32)
     if side == native:
         return (i + 0.5) * (side / n)
-    learned = native / 2 - (native - 0.5 - stride * (native_n - 1) / 2)
-    return side - 0.5 - stride * (n - 1 - i) + learned
+    return side - 0.5 - stride * (n - 1 - i) + learned_shift_px(native, stride)
 
 
-def decode(box_offsets: Tensor, anchors: Tensor) -> Tensor:
-    """Boxes from the head's offsets: (N, A, 4) and cxcywh (A, 4) -> xyxy (N, A, 4), same unit.
+def learned_shift_px(native: int, stride: int) -> float:
+    """How far an anchor lies from its receptive field's centre, on average over the native grid.
 
-    SSD's coding with variances 0.1 and 0.2 (Liu et al. 2016, equation 2 and the authors' code).
+    Training at the native size taught the head to expect it, so it holds at every size.
     """
-    centre = anchors[:, :2] + box_offsets[..., :2] * 0.1 * anchors[:, 2:]
-    half = 0.5 * anchors[:, 2:] * torch.exp(box_offsets[..., 2:] * 0.2)
-    return torch.cat([centre - half, centre + half], dim=-1)
+    n = -(-native // stride)
+    mean_anchor, mean_field = native / 2, native - 0.5 - stride * (n - 1) / 2
+    return mean_anchor - mean_field

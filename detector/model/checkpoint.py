@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 
 from detector.errors import DetectorError
 from detector.model.ssdlite import SSDLite, ssdlite_mobilenet_v2
+from detector.outfile import write_whole
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class ModelCard:
 
 
 def build(card: ModelCard) -> SSDLite:
-    """The network a card describes, with random weights."""
+    """The network a card describes, with random weights. DetectorError for an unknown backbone."""
     if card.backbone != "mobilenet_v2":
         raise DetectorError(f"backbone {card.backbone!r} is unknown; expected mobilenet_v2")
     return ssdlite_mobilenet_v2(len(card.class_names), card.alpha)
@@ -42,20 +44,15 @@ def save(path: Path, model: SSDLite, card: ModelCard) -> None:
     """Write `model` to a .safetensors file, convolutions in float16 and batch norms in float32.
 
     Batch norms stay float32 because their statistics span more than float16 holds; they are 2 % of
-    the file.
+    the file. DetectorError, and no file, when `path` cannot be written.
     """
     tensors = {
         name: (tensor.half() if tensor.dim() > 1 else tensor).contiguous()
         for name, tensor in model.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    part = path.with_name(path.name + ".part")
-    try:
-        save_file(tensors, part, metadata={"card": json.dumps(asdict(card))})
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
-        raise DetectorError(f"{path}: cannot be written ({error}); name a writable place") from error
+    card_json = json.dumps(asdict(card), ensure_ascii=False)
+    write_whole(path, to_bytes(tensors, metadata={"card": card_json}), "--out")
 
 
 def load(path: str | os.PathLike[str]) -> tuple[SSDLite, ModelCard]:
@@ -67,24 +64,52 @@ def load(path: str | os.PathLike[str]) -> tuple[SSDLite, ModelCard]:
         raise DetectorError(f"{path}: no such weights file; expected a .safetensors file")
     try:
         with safe_open(path, "pt") as file:
-            fields = json.loads((file.metadata() or {})["card"])
-            fields["class_names"] = tuple(fields["class_names"])
-            card = ModelCard(**fields)
+            card = _parse_card((file.metadata() or {}).get("card"))
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise DetectorError(
-            f"{path}: not a weights file of ours ({error}); expected a .safetensors file "
-            "with a 'card' in its metadata, as `detector import-tf` writes"
+            f"{path}: not a whole weights file of ours ({error}); expected a .safetensors file "
+            "with a card in its metadata, as `detector import-tf` writes"
         ) from error
-    model = build(card)
-    missing, unexpected = model.load_state_dict(tensors, strict=False)
-    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    if missing or unexpected:
+    try:
+        model = build(card)
+    except DetectorError as error:
+        raise DetectorError(f"{path}: {error}") from error
+    if problem := _misfit(tensors, model.state_dict()):
         raise DetectorError(
-            f"{path}: does not fit {card.backbone} x{card.alpha}: "
-            f"missing {missing[:3]}, unknown {unexpected[:3]}"
+            f"{path}: does not fit the network its card describes ({card.backbone}, width "
+            f"{card.alpha}, {len(card.class_names)} classes): {problem}; save it again"
         )
+    model.load_state_dict(tensors, strict=False)  # only num_batches_tracked is missing
     return model.eval(), card
+
+
+def _parse_card(text: str | None) -> ModelCard:
+    """The card in a file's metadata; ValueError or TypeError unless it is a whole one."""
+    if text is None:
+        raise ValueError("it has no card")
+    fields = json.loads(text)
+    names = fields["class_names"] if isinstance(fields, dict) and "class_names" in fields else None
+    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+        raise ValueError("its card has no list of class names")
+    card = ModelCard(**{**fields, "class_names": tuple(names)})
+    if not (isinstance(card.alpha, (int, float)) and 0 < card.alpha <= 4):
+        raise ValueError(f"its card has width {card.alpha!r}")
+    return card
+
+
+def _misfit(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> str:
+    """What keeps the tensors `found` from being those of a network, in a few words, or ''."""
+    names = {name for name in wanted if not name.endswith("num_batches_tracked")}
+    if missing := sorted(names - set(found)):
+        return f"{len(missing)} tensors are missing, such as {missing[0]}"
+    if unknown := sorted(set(found) - names):
+        return f"{len(unknown)} tensors are unknown, such as {unknown[0]}"
+    for name in sorted(names):
+        have, want = tuple(found[name].shape), tuple(wanted[name].shape)
+        if have != want:
+            return f"{name} has shape {have}, expected {want}"
+    return ""
 
 
 def images_to_input(images_rgb: torch.Tensor) -> torch.Tensor:

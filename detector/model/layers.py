@@ -13,7 +13,7 @@ BN_EPS = 1e-3
 def scale_channels(channels: int, alpha: float, divisor: int = 8) -> int:
     """Channels under the width multiplier `alpha`, rounded to a multiple of `divisor`.
 
-    Never rounds down by more than 10 %, and never below `divisor`
+    Halves round up. Never loses more than 10 % of the channels, and never goes below `divisor`
     (MobileNetV1, section 3.3; the rounding is that of the authors' MobileNetV2 code).
     """
     wanted = channels * alpha
@@ -30,8 +30,16 @@ class SameConv2d(nn.Conv2d):
     """
 
     def __init__(
-        self, c_in: int, c_out: int, kernel: int = 1, stride: int = 1, groups: int = 1, bias: bool = False
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        bias: bool = False,
     ) -> None:
+        assert kernel in (1, 3)
+        assert stride in (1, 2)
         super().__init__(c_in, c_out, kernel, stride, 0, groups=groups, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,19 +56,21 @@ class SameConv2d(nn.Conv2d):
         return F.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
 
     def _onnx(self, x: Tensor) -> Tensor:
+        """The same as one ONNX Conv node; torch's own exporter would write this size's padding."""
         stride = self.stride[0]
         n, _, h, w = x.shape
-        if stride == 2:
-            h, w = (h + 1) // 2, (w + 1) // 2
-        attrs: dict[str, int | str | list[int]] = {
-            "auto_pad": "SAME_UPPER",
-            "group": self.groups,
-            "kernel_shape": list(self.kernel_size),
-            "strides": list(self.stride),
-        }
-        inputs = [x, self.weight] if self.bias is None else [x, self.weight, self.bias]
         return torch.onnx.ops.symbolic(
-            "Conv", inputs, attrs, dtype=x.dtype, shape=(n, self.out_channels, h, w), version=1
+            "Conv",
+            [x, self.weight] if self.bias is None else [x, self.weight, self.bias],
+            {
+                "auto_pad": "SAME_UPPER",
+                "group": self.groups,
+                "kernel_shape": list(self.kernel_size),
+                "strides": list(self.stride),
+            },
+            dtype=x.dtype,
+            shape=(n, self.out_channels, -(-h // stride), -(-w // stride)),
+            version=1,
         )
 
 

@@ -37,7 +37,7 @@ class InvertedResidual(nn.Module):
         return self.finish(x, self.expand(x))
 
     def finish(self, x: Tensor, wide: Tensor) -> Tensor:
-        """The block from its expanded features on; SSDLite reads those of one block."""
+        """The block from its expanded features `wide` on; a detector reads those of one block."""
         y: Tensor = self.project(self.depthwise(wide))
         return x + y if self.residual else y
 
@@ -48,6 +48,8 @@ class MobileNetV2(nn.Module):
     The first map is the expansion inside the first block of stride 32, the second the last 1x1
     convolution (section 6.2 of the paper). `alpha` scales every layer, the last too: the paper's
     classifiers keep that one at 1280 when alpha < 1, its authors' detectors do not.
+
+    strides, out_channels: of the two maps. tap: index of the block whose expansion is the first.
     """
 
     strides = (16, 32)

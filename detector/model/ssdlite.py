@@ -46,10 +46,13 @@ class Predictor(nn.Module):
 class SSDLite(nn.Module):
     """A backbone, four more maps, and a class and a box predictor on each of the six.
 
-    num_classes: K independent sigmoids; there is no background class.
+    num_classes: K independent sigmoids; there is no background class. anchors: shapes for each of
+    the six maps, default the COCO models'; the network only needs how many there are per cell.
     """
 
-    def __init__(self, backbone: MobileNetV2, num_classes: int, anchors: AnchorSpec | None = None) -> None:
+    def __init__(
+        self, backbone: MobileNetV2, num_classes: int, anchors: AnchorSpec | None = None
+    ) -> None:
         super().__init__()
         self.anchors = anchors or ssd_spec()
         self.num_classes = num_classes
@@ -64,7 +67,11 @@ class SSDLite(nn.Module):
         self.box_heads = nn.ModuleList(Predictor(c, a, 4) for c, a in cells)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, H, W) RGB in -1..1 -> class logits (N, A, K), box offsets (N, A, 4)."""
+        """(N, 3, H, W) RGB in -1..1 -> class logits (N, A, K), box offsets (N, A, 4).
+
+        Offsets are tx, ty, tw, th from the anchors of `anchors_cxcywh(self.anchors, (H, W))`, row
+        for row; `decode` turns them into boxes.
+        """
         maps = self.backbone(images)
         for extra in self.extras:
             maps.append(extra(maps[-1]))
@@ -74,5 +81,9 @@ class SSDLite(nn.Module):
 
 
 def ssdlite_mobilenet_v2(num_classes: int, alpha: float = 1.0) -> SSDLite:
-    """The network of the embedded weights at `num_classes` = 80 and `alpha` = 1 (4.3 M parameters)."""
+    """The network of the embedded weights, at `num_classes` = 80 and `alpha` = 1.
+
+    4.32 M parameters, as in table 6 of the paper (4.3 M). TensorFlow's file has 4.50 M: its 91
+    class columns hold a background and ten of COCO's ids that were never used.
+    """
     return SSDLite(MobileNetV2(alpha), num_classes)
