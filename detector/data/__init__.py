@@ -1,0 +1,1 @@
+"""Pictures with their boxes: readers of label formats, data cards, splits."""

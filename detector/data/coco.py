@@ -1,0 +1,168 @@
+"""COCO json: one file for many pictures, as COCO, CVAT, Label Studio and Roboflow write it."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import re
+from pathlib import Path
+from typing import Any
+
+from detector.data.example import Box, Dataset, Labelled, Problem, build, finite_xyxy
+from detector.data.tree import PictureIndex, Tree, nearest, read_text, split_path
+from detector.errors import DetectorError
+
+_KEYS = (b'"images"', b'"annotations"', b'"categories"')
+
+
+def is_coco(path: Path) -> bool:
+    """Whether a json file has COCO's three lists (captions, results and LabelMe files do not)."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            return all(text.find(key) >= 0 for key in _KEYS)
+    except (OSError, ValueError):  # ValueError: an empty file cannot be mapped
+        return False
+
+
+def read_coco(tree: Tree, path: Path, pictures: PictureIndex) -> Dataset:
+    """One instances json. `bbox` is x, y, w, h in pixels from 0.
+
+    Only pictures the file lists are used: others in the same folders are counted as problems, not
+    taken as negatives. Labels follow the order of the category ids. Raises DetectorError when
+    the file as a whole is no COCO json.
+    """
+    where = tree.show(path)
+    content = _load(path)
+    problems: list[Problem] = []
+    names = _category_names(content, path, where, problems)
+    rows: dict[str, list[Box]] = {}
+    known = {str(image.get("id")) for image in content["images"] if isinstance(image, dict)}
+    for number, annotation in enumerate(content["annotations"]):
+        place = f"{where} annotation {_tag(annotation, number)}"
+        try:
+            image_id, box = _annotation(annotation, names)
+            if image_id not in known:
+                raise ValueError(f"image_id {image_id} is not among the images")
+        except (ValueError, TypeError, OverflowError) as error:
+            problems.append(Problem("bad-box", place, f"{error}; left out", path))
+            continue
+        rows.setdefault(image_id, []).append(box)
+    labelled = _pictures(content["images"], rows, tree, path, pictures, problems)
+    problems += _unlisted(labelled, pictures, tree)
+    return build(labelled.values(), problems, list(dict.fromkeys(names.values())))
+
+
+def _load(path: Path) -> dict[str, Any]:
+    expected = "expected a COCO json with the lists images, annotations and categories"
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DetectorError(f"{path}: {error}; {expected}") from None
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise DetectorError(f"{path}: no list '{key}'; {expected}")
+    return dict(content)
+
+
+def _tag(entry: object, number: int) -> str:
+    return str(entry.get("id", f"#{number}") if isinstance(entry, dict) else f"#{number}")[:40]
+
+
+def _category_names(
+    content: dict[str, Any], path: Path, where: str, problems: list[Problem]
+) -> dict[str, str]:
+    """Category id (as text) to name, by id; ids may have gaps.
+
+    Roboflow puts the project's name first, as the parent of all other categories: left out when
+    no box uses it.
+    """
+    found: list[tuple[int, str, str]] = []
+    parents = set()
+    for number, entry in enumerate(content["categories"]):
+        name = str(entry.get("name") or "").strip() if isinstance(entry, dict) else ""
+        if not name or "id" not in entry:
+            place = f"{where} category #{number}"
+            problems.append(Problem("class-names", place, "has no id or no name", path))
+            continue
+        key = str(entry["id"])
+        order = int(key) if re.fullmatch("-?[0-9]{1,18}", key) else number
+        found.append((order, key, name))
+        if str(entry.get("supercategory")) != name:
+            parents.add(str(entry.get("supercategory")))
+    used = {str(a.get("category_id")) for a in content["annotations"] if isinstance(a, dict)}
+    return {key: n for _, key, n in sorted(found) if n not in parents or key in used}
+
+
+def _annotation(annotation: Any, names: dict[str, str]) -> tuple[str, Box]:
+    """(image id, box). Raises ValueError or TypeError, saying what is wrong."""
+    if not isinstance(annotation, dict):
+        raise ValueError("is not an object")
+    category = str(annotation.get("category_id"))
+    if category not in names:
+        raise ValueError(f"category_id {category} is not among the categories")
+    bbox = annotation.get("bbox") or _bounds(annotation.get("segmentation"))
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        raise ValueError(f"bbox is {str(bbox)[:40]}, expected [x, y, width, height]")
+    x, y, width, height = (float(value) for value in bbox)
+    # Some converters write the key `ignore` where VOC says difficult.
+    ignore = any(str(annotation.get(key)) in ("1", "True") for key in ("iscrowd", "ignore"))
+    box = Box(names[category], finite_xyxy((x, y, x + width, y + height)), ignore)
+    return str(annotation.get("image_id")), box
+
+
+def _bounds(segmentation: Any) -> list[float] | None:
+    """The box around polygons [[x, y, x, y, ...], ...], as x, y, w, h; None for anything else."""
+    if not isinstance(segmentation, list) or not all(isinstance(p, list) for p in segmentation):
+        return None
+    xs = [float(x) for polygon in segmentation for x in polygon[0::2]]
+    ys = [float(y) for polygon in segmentation for y in polygon[1::2]]
+    if not xs or not ys:
+        return None
+    return [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
+
+
+def _pictures(
+    images: list[Any],
+    rows: dict[str, list[Box]],
+    tree: Tree,
+    path: Path,
+    pictures: PictureIndex,
+    problems: list[Problem],
+) -> dict[Path, Labelled]:
+    """Listed pictures that exist, with their boxes."""
+    labelled: dict[Path, Labelled] = {}
+    for number, image in enumerate(images):
+        where = f"{tree.show(path)} image {_tag(image, number)}"
+        entry = image if isinstance(image, dict) else {}
+        name = str(entry.get("file_name") or "")
+        found = nearest(path, pictures.by_name(name)) if split_path(name) else []
+        if not found:
+            message = f"picture '{name[:200]}' not found; left out"
+            problems.append(Problem("label-without-picture", where, message, path))
+            continue
+        if len(found) > 1 or found[0] in labelled:
+            message = f"'{name}' is listed twice or fits {len(found)} pictures; took {found[0]}"
+            problems.append(Problem("duplicate-picture", where, message, path))
+        boxes = rows.pop(str(entry.get("id")), [])
+        if found[0] in labelled:
+            boxes = [*labelled[found[0]].boxes, *boxes]
+        labelled[found[0]] = Labelled(found[0], boxes, _size(entry), where)
+    return labelled
+
+
+def _size(entry: dict[str, Any]) -> tuple[int, int] | None:
+    try:
+        return int(entry["width"]), int(entry["height"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def _unlisted(labelled: dict[Path, Labelled], pictures: PictureIndex, tree: Tree) -> list[Problem]:
+    """Pictures in the folders of listed ones that the file does not list."""
+    folders = {path.parent for path in labelled}
+    message = "not listed in the json; not used (list it without boxes to use it as a negative)"
+    return [
+        Problem("unlisted-picture", tree.show(path), message, path)
+        for path in pictures.pictures
+        if path.parent in folders and path not in labelled
+    ]

@@ -1,0 +1,213 @@
+"""One door to all formats: tell which one a folder has, read it whole or one of its splits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from detector.data.coco import is_coco, read_coco
+from detector.data.csv_boxes import is_csv, read_csv
+from detector.data.example import Dataset, concatenate
+from detector.data.split_sources import (
+    Splits,
+    file_splits,
+    folder_splits,
+    keep_folder,
+    keep_listed,
+    list_splits,
+    split_of,
+)
+from detector.data.tree import PictureIndex, Tree, scan, scan_pictures
+from detector.data.upright import turn_upright
+from detector.data.voc import is_voc, read_voc
+from detector.data.yolo import is_yolo, read_yolo
+from detector.data.yolo_names import read_head
+from detector.errors import DetectorError
+
+FORMATS = ("voc", "coco", "yolo", "csv")
+_EXPECTED = (
+    "expected VOC XML, a COCO json, YOLO text labels with their pictures, or a CSV "
+    "(datasets/README.md shows each)"
+)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A data set folder looked at once: its files, pictures and format ('voc', 'coco', ...)."""
+
+    tree: Tree
+    pictures: PictureIndex
+    format: str
+    first_pixel: int | None = None
+
+
+def read(
+    root: str | Path,
+    format: str = "auto",
+    split: str | None = None,
+    *,
+    images: str | Path | None = None,
+    first_pixel: int | None = None,
+) -> Dataset:
+    """All pictures of a data set, or one of its own splits ('train', 'val', 'test', 'trainval').
+
+    root: a folder, or one COCO json or CSV. images: where the pictures are when they are neither
+    under root nor in an `images` folder beside or above it. first_pixel: see `voc`.
+    Raises DetectorError for a folder that is empty, ambiguous or has no such split.
+    """
+    folder = open_folder(Path(root), format, images, first_pixel)
+    if split is None:
+        return read_all(folder)
+    splits = find_splits(folder)
+    if split not in splits:
+        have = ", ".join(sorted(splits)) or "none"
+        raise DetectorError(
+            f"{root}: no split '{split}' (splits here: {have}); expected {split}.txt, a folder "
+            f"{split}/ or a label file named after it"
+        )
+    return read_splits(folder, {split: splits[split]})[split]
+
+
+def open_folder(
+    root: Path,
+    format: str = "auto",
+    images: str | Path | None = None,
+    first_pixel: int | None = None,
+) -> Folder:
+    """Look at a folder and tell its format. Raises DetectorError as `read` does."""
+    if format not in ("auto", *FORMATS):
+        raise DetectorError(f"format '{format}' is unknown; expected auto, {', '.join(FORMATS)}")
+    tree = scan(root)
+    pictures = scan_pictures(tree, None if images is None else Path(images))
+    found = _formats(tree, pictures) if format == "auto" else {format: ""}
+    if not found:
+        suffixes = Counter(path.suffix.lower() or "no suffix" for path in tree.files)
+        have = ", ".join(f"{n} {s}" for s, n in suffixes.most_common(5)) or "no files"
+        raise DetectorError(f"{root}: no labels found ({have}); {_EXPECTED}")
+    if not pictures.pictures:
+        raise DetectorError(
+            f"{root}: labels but no pictures, here or in an images folder beside or above it; "
+            "put the pictures there or name their folder: images: in a data card"
+        )
+    if len(found) > 1:
+        seen = ", ".join(f"{name} ({example})" for name, example in found.items())
+        raise DetectorError(
+            f"{root}: labels in {len(found)} formats: {seen}; expected one: choose it with "
+            "format: in a data card, or name the folder of one format"
+        )
+    return Folder(tree, pictures, next(iter(found)), first_pixel)
+
+
+def _formats(tree: Tree, pictures: PictureIndex) -> dict[str, str]:
+    """The formats a tree has labels of, each with an example file.
+
+    A CSV counts only when nothing else does: beside XML it is a table made from it.
+    """
+    if tree.main is not None:
+        files: Sequence[Path] = (tree.main,)
+        tests = {"coco": is_coco, "csv": is_csv}
+        return {name: tree.main.name for name, is_it in tests.items() if is_it(files[0])}
+    found = {}
+    if voc := next((p for p in tree.having(".xml") if is_voc(p)), None):
+        found["voc"] = tree.show(voc)
+    if coco := next((p for p in tree.having(".json") if is_coco(p)), None):
+        found["coco"] = tree.show(coco)
+    if is_yolo(tree, pictures):
+        found["yolo"] = "text files named like pictures"
+    if not found and (table := next((p for p in tree.having(".csv") if is_csv(p)), None)):
+        found["csv"] = tree.show(table)
+    return found
+
+
+def find_splits(folder: Folder) -> Splits:
+    """The splits a folder brings: what data.yaml says, lists, label files by name, folders."""
+    tree = folder.tree
+    splits = {} if tree.main else folder_splits(tree, folder.pictures.pictures)
+    if folder.format in ("coco", "csv") and tree.main is None:
+        splits |= file_splits(_tables(tree, folder.format))
+    splits |= list_splits(tree)
+    if folder.format == "yolo":
+        splits |= read_head(tree).splits
+    return splits
+
+
+def read_all(folder: Folder) -> Dataset:
+    """Every picture of a folder. Raises DetectorError when two files of boxes disagree."""
+    tree, pictures = folder.tree, folder.pictures
+    if folder.format == "voc":
+        return turn_upright(read_voc(tree, pictures, folder.first_pixel), tree)
+    if folder.format == "yolo":
+        return read_yolo(tree, pictures)
+    tables = _tables(tree, folder.format)
+    if folder.format == "csv" and len(tables) > 1:
+        # `all.csv` beside `train.csv` and `test.csv`: the parts repeat the whole.
+        tables = [path for path in tables if split_of(path.stem) is None] or tables
+    if not tables:
+        raise DetectorError(f"{tree.root}: no {folder.format} labels found; {_EXPECTED}")
+    return _merge(tree, tables, [_read_table(folder, path) for path in tables])
+
+
+def _tables(tree: Tree, format: str) -> list[Path]:
+    """The json or CSV files with boxes; of COCO's own, `instances` alone has those we want."""
+    if tree.main is not None:
+        return [tree.main]
+    if format == "csv":
+        return [path for path in tree.having(".csv") if is_csv(path)]
+    found = [path for path in tree.having(".json") if is_coco(path)]
+    return [path for path in found if path.stem.startswith("instances_")] or found
+
+
+def _read_table(folder: Folder, path: Path) -> Dataset:
+    reader = read_csv if folder.format == "csv" else read_coco
+    return turn_upright(reader(folder.tree, path, folder.pictures), folder.tree)
+
+
+def _merge(tree: Tree, tables: Sequence[Path], parts: Sequence[Dataset]) -> Dataset:
+    """Several label files as one. Raises DetectorError when two label the same picture."""
+    owner: dict[Path, Path] = {}
+    for table, part in zip(tables, parts, strict=True):
+        for example in part.examples:
+            other = owner.setdefault(example.path, table)
+            if other != table:
+                raise DetectorError(
+                    f"{tree.root}: {tree.show(other)} and {tree.show(table)} both label "
+                    f"{example.path.name}; expected one: name it instead of the folder"
+                )
+    merged = concatenate(parts)
+    used = tuple(
+        problem
+        for problem in merged.problems
+        if problem.kind != "unlisted-picture" or problem.path not in owner
+    )
+    return Dataset(merged.examples, merged.class_names, used)
+
+
+def read_splits(folder: Folder, splits: Splits) -> dict[str, Dataset]:
+    """The pictures that lists, subfolders or label files name, in this order, split by split.
+
+    Lists and subfolders choose from the whole folder, which is read once, so their class names are
+    the whole folder's. Raises DetectorError for a source that is none of these.
+    """
+    whole: Dataset | None = None
+    found = {}
+    for name, sources in splits.items():
+        parts = []
+        for source in sources:
+            if source.suffix.lower() in (".json", ".csv"):
+                parts.append(_read_table(folder, source))
+            else:
+                whole = whole or read_all(folder)
+                parts.append(_choose(whole, source))
+        found[name] = concatenate(parts)
+    return found
+
+
+def _choose(whole: Dataset, source: Path) -> Dataset:
+    if source.is_dir():
+        return keep_folder(whole, source)
+    try:
+        return keep_listed(whole, source)
+    except ValueError as error:
+        raise DetectorError(f"{source}: {error}; expected a list of pictures") from None

@@ -1,0 +1,120 @@
+"""Which anchor answers for which box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from detector.model.boxes import area, iou_matrix
+
+BACKGROUND, UNDECIDED = -1, -2
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What one picture asks of each anchor.
+
+    index: (A,) int64, the box it answers for, or BACKGROUND, or UNDECIDED (counts for nothing).
+    quality: (A,) float32 in 0..1, the class score it should give for that box; 0 without one.
+    """
+
+    index: Tensor
+    quality: Tensor
+
+
+def match_iou(
+    anchors_xyxy: Tensor, boxes: Tensor, ignore: Tensor, *, positive: float = 0.5, negative: float = 0.4
+) -> Targets:
+    """SSD's matching: an anchor takes the box it overlaps by `positive` or more (section 2.2).
+
+    anchors_xyxy: (A, 4); boxes: (G, 4), same unit; ignore: (G,) bool, boxes that are neither wanted
+    nor wrong. Every wanted box also gets its best anchor, however small their overlap; an anchor
+    between `negative` and `positive`, or mostly inside an ignored box, is undecided.
+    """
+    count = len(anchors_xyxy)
+    index = torch.full((count,), BACKGROUND, dtype=torch.int64)
+    wanted = torch.nonzero(~ignore & (area(boxes) > 0)).flatten()
+    if ignore.any():
+        index[_inside(anchors_xyxy, boxes[ignore]) > positive] = UNDECIDED
+    if len(wanted):
+        iou = iou_matrix(anchors_xyxy, boxes[wanted])  # (A, W)
+        best, which = iou.max(dim=1)
+        index[best >= negative] = UNDECIDED
+        index = torch.where(best >= positive, wanted[which], index)
+        _give_best_anchor(index, iou, wanted)
+    return Targets(index, (index >= 0).float())
+
+
+def _give_best_anchor(index: Tensor, iou: Tensor, wanted: Tensor) -> None:
+    """Give each box its best anchor, in place; where two want the same, the better overlap has it."""
+    iou = iou.clone()
+    for _ in range(min(iou.shape)):
+        flat = int(iou.argmax())
+        anchor, box = divmod(flat, iou.shape[1])
+        if iou[anchor, box] <= 0:
+            return
+        index[anchor] = wanted[box]
+        iou[anchor] = -1.0
+        iou[:, box] = -1.0
+
+
+def _inside(anchors_xyxy: Tensor, regions: Tensor) -> Tensor:
+    """How much of each anchor lies in the region it lies in most: (A,) in 0..1."""
+    low = torch.maximum(anchors_xyxy[:, None, :2], regions[None, :, :2])
+    high = torch.minimum(anchors_xyxy[:, None, 2:], regions[None, :, 2:])
+    inter = area(torch.cat([low, high], dim=-1))
+    return (inter / area(anchors_xyxy)[:, None].clamp(min=1e-12)).amax(dim=1)
+
+
+def match_dynamic(
+    anchors_xyxy: Tensor,
+    boxes: Tensor,
+    labels: Tensor,
+    ignore: Tensor,
+    scores: Tensor,
+    predicted_xyxy: Tensor,
+    *,
+    top: int = 13,
+    alpha: float = 1.0,
+    beta: float = 6.0,
+) -> Targets:
+    """Task-aligned assignment (Feng et al. 2021, "TOOD", section 3.2): the anchors that do it best.
+
+    scores: (A, K) in 0..1 and predicted_xyxy: (A, 4), the network's present answers, without
+    gradient. An anchor is a candidate for a box when its centre lies inside it; the `top` by
+    score ** alpha * IoU ** beta are taken. `quality` is that measure scaled, box by box, so that
+    its largest equals the largest IoU. A box without any candidate gets its best-overlapping anchor.
+    """
+    count = len(anchors_xyxy)
+    index = torch.full((count,), BACKGROUND, dtype=torch.int64)
+    quality = torch.zeros(count)
+    wanted = torch.nonzero(~ignore & (area(boxes) > 0)).flatten()
+    if ignore.any():
+        index[_inside(anchors_xyxy, boxes[ignore]) > 0.5] = UNDECIDED
+    if not len(wanted):
+        return Targets(index, quality)
+    target = boxes[wanted]
+    iou = iou_matrix(predicted_xyxy, target)  # (A, W)
+    aligned = scores[:, labels[wanted]] ** alpha * iou**beta
+    centres = (anchors_xyxy[:, None, :2] + anchors_xyxy[:, None, 2:]) / 2
+    candidate = ((centres > target[None, :, :2]) & (centres < target[None, :, 2:])).all(dim=-1)
+    overlap = iou_matrix(anchors_xyxy, target)
+    lost = ~candidate.any(dim=0)
+    candidate[overlap[:, lost].argmax(dim=0), torch.nonzero(lost).flatten()] = True
+    # Before the network knows anything all measures are tiny: the anchor's own overlap breaks ties.
+    rank = torch.where(candidate, aligned + 1e-6 * overlap + 1e-12, torch.zeros(()))
+    chosen = torch.zeros_like(candidate)
+    best = rank.topk(min(top, count), dim=0).indices
+    chosen.scatter_(0, best, True)
+    chosen &= candidate
+    # An anchor chosen by several boxes answers for the one it overlaps most.
+    iou_chosen = torch.where(chosen, iou + 1e-6 * overlap + 1e-9, torch.zeros(()))
+    value, which = iou_chosen.max(dim=1)
+    mine = value > 0
+    index[mine] = wanted[which[mine]]
+    scale = (iou * chosen).amax(dim=0) / (aligned * chosen).amax(dim=0).clamp(min=1e-9)
+    rows = torch.nonzero(mine).flatten()
+    quality[rows] = (aligned * scale)[rows, which[rows]].clamp(0, 1)
+    return Targets(index, quality)

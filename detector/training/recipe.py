@@ -1,0 +1,92 @@
+"""How the network is moved: optimiser, learning rates over time, what decays and what does not."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from detector.model.ssdlite import SSDLite
+
+OptimiserName = Literal["adamw", "sgd", "rmsprop"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The knobs of a run; the defaults are for fine-tuning from COCO."""
+
+    optimiser: OptimiserName = "adamw"
+    """adamw; sgd with momentum 0.9; rmsprop, the MobileNet papers' (decay and momentum 0.9)."""
+    lr: float = 2e-4
+    """Learning rate of layers that come with weights."""
+    head_lr: float = 1e-3
+    """Learning rate of layers that start at random."""
+    weight_decay: float = 0.05
+    """Never applied to depthwise filters, batch norms and biases (MobileNetV1, section 3.2)."""
+    warmup: float = 0.05
+    """Share of the run over which the learning rates rise from zero."""
+    clip: float = 10.0
+    """Largest norm of all gradients together."""
+    ema: float = 0.99
+    """Decay of the weights' moving average, which is what is measured and kept; 0 for none."""
+
+
+def param_groups(model: SSDLite, recipe: Recipe, fresh: Iterable[nn.Module]) -> list[dict[str, Any]]:
+    """Parameters by learning rate and decay. fresh: modules that start from random weights."""
+    new = {id(p) for module in fresh for p in module.parameters()}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for module in model.modules():
+        depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
+        for p in module.parameters(recurse=False):
+            decay = 0.0 if depthwise or p.dim() == 1 else recipe.weight_decay
+            lr = recipe.head_lr if id(p) in new else recipe.lr
+            groups.setdefault((lr, decay), []).append(p)
+    return [
+        {"params": params, "lr": lr, "weight_decay": decay}
+        for (lr, decay), params in sorted(groups.items())
+    ]
+
+
+def optimiser(groups: list[dict[str, Any]], name: OptimiserName) -> torch.optim.Optimizer:
+    """The optimiser called `name` over parameter groups."""
+    if name == "sgd":
+        return torch.optim.SGD(groups, momentum=0.9, nesterov=True)
+    if name == "rmsprop":
+        return torch.optim.RMSprop(groups, alpha=0.9, momentum=0.9, eps=1e-3)
+    return torch.optim.AdamW(groups)
+
+
+def lr_factor(progress: float, warmup: float) -> float:
+    """Share of the learning rate at `progress` in 0..1: up linearly, then down as a cosine."""
+    if progress < warmup:
+        return max(progress / warmup, 1e-3)
+    done = (progress - warmup) / max(1 - warmup, 1e-9)
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+class Clock:
+    """How far a run is, in 0..1: by steps, or by time where minutes were asked for."""
+
+    def __init__(self, steps: int = 0, seconds: float = 0.0) -> None:
+        if not (steps > 0 or seconds > 0):
+            raise ValueError("a run needs steps or seconds")
+        self.steps, self.seconds = steps, seconds
+        self.spent = 0.0  # seconds, of earlier parts of a resumed run too
+        self._since: float | None = None
+
+    def start(self) -> None:
+        """Time runs from now on."""
+        self._since = time.monotonic()
+
+    def elapsed(self) -> float:
+        """Seconds trained so far."""
+        return self.spent + (time.monotonic() - self._since if self._since is not None else 0.0)
+
+    def progress(self, step: int) -> float:
+        """0 at the start, 1 when the run is over."""
+        return min(1.0, self.elapsed() / self.seconds if self.seconds else step / self.steps)

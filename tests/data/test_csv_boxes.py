@@ -1,0 +1,84 @@
+"""CSV tables of boxes and the many spellings of their columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector.data.formats import read
+from detector.errors import DetectorError
+
+HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
+
+
+def test_the_raccoon_columns(tmp_path: Path, picture, text) -> None:
+    picture("images/1.jpg")
+    picture("images/2.jpg")
+    rows = "1.jpg,64,48,cat,1,2,3,4\n2.jpg,64,48,dog,5,6,7,8\n1.jpg,64,48,dog,9,9,10,10\n"
+    text("labels.csv", HEADER + rows)
+    dataset = read(tmp_path)
+    first, second = dataset.examples
+    assert first.xyxy.tolist() == [[1, 2, 3, 4], [9, 9, 10, 10]]
+    assert first.labels.tolist() == [0, 1]
+    assert first.size_wh == (64, 48)
+    assert second.source == "labels.csv, line 3"
+    assert dataset.problems == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "image;label;x1;y1;x2;y2\r\na.jpg;cat;1;2;3,5;4\r\n",
+        "\ufeffImage Path\tClass Name\tX_Min\tY_Min\tX_Max\tY_Max\nC:\\p\\a.jpg\tcat\t1\t2\t3.5\t4",
+        '"path","name","left","top","right","bottom","more"\n"x/a.JPG","cat",1,2,"3.5",4,\n',
+    ],
+)
+def test_other_headers(tmp_path: Path, picture, text, content: str) -> None:
+    picture("a.jpg")
+    text("boxes.csv", content)
+    dataset = read(tmp_path)
+    assert dataset.examples[0].xyxy.tolist() == [[1, 2, 3.5, 4]]
+    assert dataset.class_names == ("cat",)
+
+
+def test_fractions_of_the_picture(tmp_path: Path, picture, text) -> None:
+    picture("a.jpg", 200, 100)
+    row = 'a,cat,"0,25","0,5","0,1","1"\n'
+    text("boxes.csv", "ImageID,LabelName,XMin,XMax,YMin,YMax\n" + row)
+    np.testing.assert_allclose(read(tmp_path).examples[0].xyxy, [[50, 10, 100, 100]], atol=1e-4)
+
+
+def test_odd_rows_are_counted(tmp_path: Path, picture, text) -> None:
+    for name in ("a", "negative", "unlisted"):
+        picture(f"{name}.jpg")
+    rows = "a.jpg,,,cat,1,2,3,4\na.jpg,,,cat,1,2,x,4\na.jpg,,,,1,2,3,4\na.jpg,,,cat\n"
+    text("x.csv", HEADER + rows + "negative.jpg,,,,,,,\ngone.jpg,,,cat,1,2,3,4\n")
+    dataset = read(tmp_path)
+    assert {e.path.stem: len(e.labels) for e in dataset.examples} == {"a": 1, "negative": 0}
+    assert Counter(p.kind for p in dataset.problems) == {
+        "bad-box": 3,
+        "label-without-picture": 1,
+        "unlisted-picture": 1,
+    }
+    assert dataset.problems[0].where == "x.csv, line 3"
+
+
+def test_parts_beside_the_whole(tmp_path: Path, picture, text) -> None:
+    for name in ("1", "2"):
+        picture(f"{name}.jpg")
+    one, two = "1.jpg,,,cat,1,2,3,4\n", "2.jpg,,,cat,1,2,3,4\n"
+    text("all_labels.csv", HEADER + one + two)
+    text("train_labels.csv", HEADER + one)
+    text("test_labels.csv", HEADER + two)
+    assert len(read(tmp_path).examples) == 2
+    assert [e.path.stem for e in read(tmp_path, split="test").examples] == ["2"]
+
+
+def test_a_table_without_boxes(tmp_path: Path, picture, text) -> None:
+    picture("a.jpg")
+    text("x.csv", "filename,price\na.jpg,3\n")
+    with pytest.raises(DetectorError, match="no labels found"):
+        read(tmp_path)

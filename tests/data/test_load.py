@@ -1,0 +1,173 @@
+"""From a card or a folder to train and val: splits, class edits, and data that cannot be used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from detector.data.load import load_data, load_splits
+from detector.errors import DetectorError
+
+
+@pytest.fixture
+def yolo_set(picture, text):
+    """yolo_set({"a/1": [0, 1], "a/2": []}) makes pictures and labels in a/."""
+
+    def make(pictures: dict[str, list[int]]) -> None:
+        for seed, (name, labels) in enumerate(pictures.items()):
+            picture(f"{name}.jpg", seed=seed)
+            rows = [f"{label} 0.5 0.5 0.{n + 2} 0.5" for n, label in enumerate(labels)]
+            text(f"{name}.txt", "\n".join(rows))
+
+    return make
+
+
+def test_a_bare_folder_uses_its_own_splits(tmp_path: Path, yolo_set, text) -> None:
+    yolo_set({"train/1": [0], "train/2": [1], "valid/3": [0], "test/4": [1]})
+    text("classes.txt", "apple\npear\n")
+    splits = load_splits(tmp_path)
+    names = {key: [e.path.stem for e in part.examples] for key, part in splits.items()}
+    assert names == {"train": ["1", "2"], "val": ["3"], "test": ["4"]}
+    assert {part.class_names for part in splits.values()} == {("apple", "pear")}
+
+
+def test_a_bare_folder_without_splits_keeps_a_fifth(tmp_path: Path, yolo_set) -> None:
+    yolo_set({f"{i}": [i % 2] for i in range(20)})
+    train, val = load_data(tmp_path, "train"), load_data(tmp_path, "val")
+    assert (len(train.examples), len(val.examples)) == (16, 4)
+    assert val.class_counts().tolist() == [2, 2]
+    assert not {e.path for e in train.examples} & {e.path for e in val.examples}
+
+
+def test_a_folder_with_train_alone(tmp_path: Path, yolo_set) -> None:
+    yolo_set({f"train/{i}": [0] for i in range(10)} | {"test/99": [0]})
+    splits = load_splits(tmp_path)
+    assert {key: len(part.examples) for key, part in splits.items()} == {
+        "train": 8,
+        "val": 2,
+        "test": 1,
+    }
+
+
+def test_val_of_the_card_wins_over_folders(tmp_path: Path, yolo_set, text) -> None:
+    yolo_set({f"train/{i}": [0] for i in range(6)} | {f"val/{i}": [0] for i in range(6, 10)})
+    splits = load_splits(text("card.yaml", "root: .\nval: 0.5\n"))
+    assert {key: len(part.examples) for key, part in splits.items()} == {"train": 5, "val": 5}
+
+
+def test_named_splits_of_the_card(tmp_path: Path, yolo_set, text) -> None:
+    yolo_set({"day/1": [0], "night/2": [0], "night/3": [0], "dusk/4": [0]})
+    text("some.txt", "3\n")
+    card = text("card.yaml", "root: .\nsplits: {train: [day, some.txt], val: dusk}\n")
+    assert [e.path.stem for e in load_data(card, "train").examples] == ["1", "3"]
+    assert [e.path.stem for e in load_data(card, "val").examples] == ["4"]
+    with pytest.raises(DetectorError, match="no split 'test'; it has train, val"):
+        load_data(card, "test")
+
+
+def test_classes_renamed_merged_dropped_and_ordered(tmp_path: Path, yolo_set, text) -> None:
+    yolo_set({"train/1": [0, 1, 2, 3], "val/2": [3, 1]})
+    text("classes.txt", "apple\npear\nstone\ntree\n")
+    card = text(
+        "card.yaml",
+        "root: .\nclasses: {names: [plant, fruit], rename: {tree: plant}, "
+        "merge: {fruit: [apple, pear]}, drop: [stone]}\n",
+    )
+    train, val = load_data(card, "train"), load_data(card, "val")
+    assert train.class_names == val.class_names == ("plant", "fruit")
+    assert train.examples[0].labels.tolist() == [1, 1, 0]
+    assert len(train.examples[0].xyxy) == len(train.examples[0].ignore) == 3
+    assert val.examples[0].labels.tolist() == [0, 1]
+
+
+def test_numbers_take_the_names_of_the_card(tmp_path: Path, yolo_set, text) -> None:
+    yolo_set({"train/1": [2], "val/2": [0, 2]})
+    splits = load_splits(text("card.yaml", "root: .\nclasses: [a, b, c]\n"))
+    assert splits["train"].class_names == ("a", "b", "c")
+    assert splits["train"].examples[0].labels.tolist() == [2]
+    assert splits["val"].examples[0].labels.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ("{drop: [aple]}", "drop: no class 'aple' .near: apple"),
+        ("{rename: {zzz: x}}", "rename: no class 'zzz' .known: apple"),
+        ("[apple]", "names leaves out a class of the data, 'pear'"),
+        ("{drop: [apple, pear]}", "none is left of apple, pear"),
+    ],
+)
+def test_class_edits_that_do_not_fit(
+    tmp_path: Path, yolo_set, text, classes: str, message: str
+) -> None:
+    yolo_set({"train/1": [0], "val/2": [1]})
+    text("classes.txt", "apple\npear\n")
+    with pytest.raises(DetectorError, match=message):
+        load_splits(text("card.yaml", f"root: .\nclasses: {classes}\n"))
+
+
+def test_labels_agree_when_each_split_has_its_own_json(tmp_path: Path, picture, text) -> None:
+    for split, names in (("train", ["pear", "apple"]), ("val", ["apple", "fig"])):
+        picture(f"{split}/{split}.jpg")
+        content = {
+            "images": [{"id": 1, "file_name": f"{split}.jpg"}],
+            "categories": [{"id": i, "name": name} for i, name in enumerate(names)],
+            "annotations": [
+                {"image_id": 1, "category_id": i, "bbox": [1, 1, 5, 5]} for i in range(2)
+            ],
+        }
+        text(f"{split}.json", json.dumps(content))
+    splits = load_splits(tmp_path)
+    assert splits["train"].class_names == splits["val"].class_names == ("pear", "apple", "fig")
+    assert splits["val"].examples[0].labels.tolist() == [1, 2]
+    # fig cannot be learnt: told, not refused, for a rare class in val is no reason to stop.
+    assert [str(p) for p in splits["val"].problems] == [
+        "val: class 'fig' has 1 boxes here and none in train"
+    ]
+
+
+def test_data_that_cannot_be_used(tmp_path: Path, yolo_set, picture, text) -> None:
+    with pytest.raises(DetectorError, match="no such data card or folder"):
+        load_splits(tmp_path / "gone.yaml")
+    with pytest.raises(DetectorError, match=r"no labels found \(no files\); expected VOC XML"):
+        load_splits(tmp_path)
+    yolo_set({"1": []})
+    text("data.yaml", "names: [a]")
+    with pytest.raises(DetectorError, match=r"1 picture\(s\) cannot be split"):
+        load_splits(tmp_path)
+    yolo_set({"1": [], "2": [], "3": []})
+    with pytest.raises(DetectorError, match="train holds 2 pictures but no boxes"):
+        load_splits(tmp_path)
+
+
+def test_one_picture_may_be_both_splits(tmp_path: Path, yolo_set, text) -> None:
+    yolo_set({"1": [0]})
+    splits = load_splits(text("card.yaml", "root: .\nsplits: {train: ., val: .}"))
+    assert len(splits["train"].examples) == len(splits["val"].examples) == 1
+
+
+def test_two_hundred_classes(tmp_path: Path, yolo_set) -> None:
+    yolo_set({f"{i}": [4 * i + n for n in range(4)] for i in range(50)})
+    splits = load_splits(tmp_path)
+    assert len(splits["train"].class_names) == 200
+    assert len(splits["train"].examples) + len(splits["val"].examples) == 50
+    assert splits["val"].examples
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        ("root: gone\n", "no folder .*gone .root.; put the pictures"),
+        ("root: gone\ndownload: {url: http://x/y.zip}", "detector fetch .*http://x/y.zip"),
+        ("root: .\nsplits: {train: gone.txt}", "splits: train: no .*gone.txt"),
+        ("root: .\nsplits: {val: a}", "no train"),
+    ],
+)
+def test_cards_whose_data_is_missing(
+    tmp_path: Path, yolo_set, text, card: str, message: str
+) -> None:
+    yolo_set({"a/1": [0], "a/2": [0]})
+    with pytest.raises(DetectorError, match=message):
+        load_splits(text("card.yaml", card))
