@@ -17,9 +17,8 @@ from detector.sample import sample_path
 from detector.stream import LiveSource, connect
 from detector.video import DecodeAhead, ffmpeg_backend, open_pictures, open_video
 
-__all__ = ["SAMPLE", "mask_secrets", "open_source"]
+__all__ = ["mask_secrets", "open_source"]
 
-SAMPLE = sample_path()
 # An RTSP camera takes about 3 s to open (FFmpeg looks at the stream first), a slow one twice that.
 OPEN_TIMEOUT_MS = 10_000
 READ_TIMEOUT_MS = 5_000
@@ -44,7 +43,7 @@ def open_source(spec: str, *, loop: bool = False, retry: int = 10) -> Source:
     if spec.isdecimal() or spec.startswith("/dev/"):
         return _open_camera(spec, retry)
     if spec == "sample":
-        return _open_file(SAMPLE, "sample", loop)
+        return _open_file(sample_path(), "sample", loop)
     path = Path(spec)
     if path.is_dir():
         return _open_folder(path, loop)

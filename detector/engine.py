@@ -113,6 +113,9 @@ class OpenVINOEngine:
         self._compiled, self.origin = _compile(ov, path, size_hw, options)
         self._local = threading.local()
         self.parallel = streams
+        # Once alone: two threads whose very first inferences meet can lock each other out for good
+        # (one inside a C++ static initialiser that wants the interpreter, the other holding it).
+        self.infer(np.zeros((1, *size_hw, 3), np.uint8))
         version = ov.__version__.split("-")[0]
         self.description = f"OpenVINO {version}, {threads} threads, {streams} streams"
 

@@ -20,11 +20,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from detector.banner import draw_banner
 from detector.detections import Detections
-from detector.draw import MIN_TEXT_PX, draw_detections, draw_overlay, text_size
+from detector.draw import draw_detections, draw_overlay
 from detector.errors import DetectorError
 from detector.frame import Frame, Source
-from detector.lettering import text_mask
 from detector.predictor import Detector, Timing
 from detector.sinks import Sink, save_snapshot
 from detector.stats import RunStats
@@ -38,7 +38,6 @@ OVERLAY_S = 0.25  # how often the numbers on the picture change: faster cannot b
 EARLY_FRAMES = 10
 LONGEST_PACE_S = 1.0  # keys wait as long
 SCORE_STEP = 0.05
-AMBER = (0, 191, 255)  # BGR
 HELP = ("q, Esc  quit", "space  pause", "s  save this frame", "+ -  threshold", "h  this help")
 
 
@@ -92,9 +91,6 @@ class LiveRun:
 
     def run(self) -> RunStats:
         """Process frames; raises SourceLostError when a live source is gone for good."""
-        # The first inference alone: OpenVINO 2026.4's Python binding builds a table at its first
-        # use, and two threads that come there together can lock the interpreter for good.
-        self.detector.detect_timed(np.zeros((*self.detector.size_hw, 3), np.uint8))
         with ThreadPoolExecutor(self._workers, "infer") as pool:
             try:
                 while not self.stop.is_set():
@@ -153,7 +149,7 @@ class LiveRun:
             image = image.copy()
         draw_detections(image, found)
         self._refresh(start, at_once=self._figures.get("status") != self.source.status)
-        # Pauses and snapshots want the picture without numbers and help; none can come without keys.
+        # Pauses and snapshots show it without numbers and help; without keys there are none.
         still = image if isinstance(self.view, NoView) else image.copy()
         draw_overlay(image, self._lines, corner="bottom-left")
         self.stats.add("draw", 1e3 * (time.perf_counter() - start))
@@ -239,25 +235,3 @@ class LiveRun:
             self.say(f"saved {save_snapshot(self.snapshots, frame, frame.image_bgr, found)}")
         except DetectorError as error:  # a full disk must not end a run that does not need it
             self.say(f"not saved: {error}")
-
-
-def draw_banner(image_bgr: UInt8, text: str) -> None:
-    """Black text on an amber strip over the whole top edge of a (H, W, 3) frame, in place.
-
-    The text shrinks to the frame's width; under 8 px there is the strip alone.
-    """
-    height, width = image_bgr.shape[:2]
-    text_px = text_size((height, width))
-    mask = text_mask(text, max(MIN_TEXT_PX, text_px))
-    while mask.shape[1] > width and text_px > MIN_TEXT_PX:
-        text_px -= 1
-        mask = text_mask(text, text_px)
-    strip = image_bgr[: mask.shape[0] * 3 // 2]
-    strip[:] = AMBER
-    if text_px < MIN_TEXT_PX:
-        return
-    top = (strip.shape[0] - mask.shape[0]) // 2
-    left = max(0, width - mask.shape[1]) // 2
-    under = strip[top : top + mask.shape[0], left : left + mask.shape[1]]
-    ink = mask[: under.shape[0], : under.shape[1], None]
-    under[:] = under * ((255 - ink) / 255)

@@ -28,12 +28,12 @@ class Benchmark:
     def run(self) -> int:
         """Prints a markdown table; ratios are to OpenCV's DNN loop, round by round."""
         from detector import benchmark
-        from detector.camera import SAMPLE
-        from detector.engine import usable_cores
+                from detector.cpu import usable_cores
+        from detector.sample import sample_path
 
         if self.rounds < 1 or self.frames < 1:
             raise DetectorError("benchmark: --rounds and --frames must be 1 or more")
-        video = str(SAMPLE) if self.source == "sample" else self.source
+        video = str(sample_path()) if self.source == "sample" else self.source
         if hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY * usable_cores():
             print("warning: this machine is busy; trust the ratios only", file=sys.stderr)
         print(benchmark.machine())
