@@ -9,8 +9,8 @@ if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))
 
-from detector.cli import main  # noqa: E402
-from detector.commands.demo import Demo  # noqa: E402
+from detector.cli import main
+from detector.commands.demo import Demo
 
 if __name__ == "__main__":
     main(verb=Demo, prog="demo.py")

@@ -84,7 +84,7 @@ def opencv_loop(detector: Detector, video: str, frames: int) -> Contestant:
                 break
             net.setInput(cv2.resize(frame, size_wh)[None])
             boxes, scores = net.forward(["boxes", "scores"])
-            _draw_usual(frame, boxes[0], scores[0], detector)
+            _draw_usual(np.asarray(frame, np.uint8), boxes[0], scores[0], detector)
             done += 1
         capture.release()
         return done / (time.perf_counter() - start)

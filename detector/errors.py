@@ -1,4 +1,4 @@
-"""The one exception a user meets: a single line that says what, where, what was expected, what to do."""
+"""The exceptions a user meets: one line of what, where, what was expected and what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Render docs/demo.jpg, the picture in the README: frames of the sample clip as the demo shows them.
+"""Render docs/demo.jpg, the README's picture: frames of the sample clip as the demo shows them.
 
 python scripts/render_demo_picture.py
 """

@@ -28,7 +28,7 @@ class Benchmark:
     def run(self) -> int:
         """Prints a markdown table; ratios are to OpenCV's DNN loop, round by round."""
         from detector import benchmark
-                from detector.cpu import usable_cores
+        from detector.cpu import usable_cores
         from detector.sample import sample_path
 
         if self.rounds < 1 or self.frames < 1:

@@ -22,6 +22,7 @@ from detector.classes import COCO_CATEGORY_IDS
 from detector.errors import DetectorError
 from detector.model.anchors import anchors_cxcywh
 from detector.model.layers import BN_EPS, ConvBN
+from detector.model.mobilenet_v2 import MobileNetV2
 from detector.model.ssdlite import ExtraMap, Predictor, SSDLite, ssdlite_mobilenet_v2
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -185,6 +186,7 @@ def convert(arrays: Arrays) -> SSDLite:
 def _fill_features(reader: _Reader, model: SSDLite) -> None:
     """Everything before the predictors. The names are the graph's own."""
     root = "FeatureExtractor/MobilenetV2"
+    assert isinstance(model.backbone, MobileNetV2)
     reader.folded(f"{root}/Conv", model.backbone.stem)
     for i, block in enumerate(model.backbone.blocks):
         scope = f"{root}/expanded_conv_{i}" if i else f"{root}/expanded_conv"

@@ -43,7 +43,7 @@ class _Network(nn.Module):
                 layer.conv = fuse_conv_bn_eval(layer.conv, layer.bn)
                 layer.bn = nn.Identity()
         # Frames are BGR and the network wants RGB: swap its first filters instead of every frame.
-        stem = self.model.backbone.stem.conv
+        stem = next(m for m in self.model.backbone.modules() if isinstance(m, nn.Conv2d))
         stem.weight = nn.Parameter(stem.weight.flip(1))
 
     def forward(self, frame: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,7 +57,7 @@ def to_onnx(model: SSDLite, card: ModelCard, notes: Mapping[str, str]) -> onnx.M
 
     model: in any mode, left as it is. The same model and card give the same file again.
     """
-    size = model.anchors.native_size
+    size = card.input_size or model.anchors.native_size
     proto = _trace(_Network(model), size)
     onnxscript.optimizer.fold_constants(proto)
     onnxscript.optimizer.remove_unused_nodes(proto)
@@ -69,6 +69,8 @@ def to_onnx(model: SSDLite, card: ModelCard, notes: Mapping[str, str]) -> onnx.M
     for key in ("backbone", "trained_on", "licence", "source"):
         fields[key] = str(getattr(card, key))
     fields["alpha"] = str(card.alpha)
+    if card.head != "ssdlite":
+        fields["head"] = card.head
     helper.set_model_props(proto, fields)
     onnx.checker.check_model(proto, full_check=True)
     return proto

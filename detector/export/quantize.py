@@ -21,7 +21,8 @@ def quantize(path: Path, pictures: Sequence[Path], notes: Mapping[str, str]) -> 
     """The int8 form of a float model file, calibrated on `pictures`; metadata is carried on.
 
     Weights per channel, activations per tensor (NNCF's mixed preset: asymmetric only where values
-    are of both signs). Anchors and box decoding stay in float. Raises DetectorError without pictures.
+    are of both signs). Anchors, box decoding and the first depthwise convolution stay in float.
+    Raises DetectorError without pictures.
     """
     import_openvino()  # before nncf, whose telemetry it keeps quiet
     nncf = importlib.import_module("nncf")

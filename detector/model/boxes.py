@@ -28,7 +28,7 @@ def area(boxes: Tensor) -> Tensor:
 
 
 def iou_matrix(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of every pair: (M, 4), (N, 4) -> (M, N) in 0..1; 0 where both are empty."""
+    """Intersection over union of every pair: (M, 4), (N, 4) -> (M, N) in 0..1; 0 if both are empty."""
     low = torch.maximum(a[:, None, :2], b[None, :, :2])
     high = torch.minimum(a[:, None, 2:], b[None, :, 2:])
     inter = area(torch.cat([low, high], dim=-1))
@@ -37,7 +37,7 @@ def iou_matrix(a: Tensor, b: Tensor) -> Tensor:
 
 
 def giou_pairs(a: Tensor, b: Tensor) -> Tensor:
-    """Generalised IoU of pairs: (N, 4), (N, 4) -> (N,) in -1..1 (Rezatofighi et al. 2019, eq. 3)."""
+    """Generalised IoU of pairs: (N, 4), (N, 4) -> (N,) in -1..1 (Rezatofighi et al. 2019)."""
     low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
     inter = area(torch.cat([low, high], dim=-1))
     union = area(a) + area(b) - inter
