@@ -27,6 +27,11 @@ VERBS = {
     "quantize": ("detector.commands.weights", "Quantize"),
     "import-tf": ("detector.commands.weights", "ImportTf"),
 }
+# What the base install lacks: a verb that needs one of these says how to get it.
+TRAIN_PACKAGES = (
+    *("albumentations", "lightning", "matplotlib", "nncf", "onnx", "onnxscript", "pycocotools"),
+    *("safetensors", "torch", "torchvision", "yaml"),
+)
 
 
 class Verb(Protocol):
@@ -49,6 +54,11 @@ def main(args: Sequence[str] | None = None, verb: Any = None, prog: str = "detec
         sys.stdout.flush()  # here, where a reader that is gone or a full disk can be told
     except DetectorError as error:
         code = _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in TRAIN_PACKAGES:
+            raise
+        code = _fail(f"this needs {package}; pip install 'mobilenet-ssd[train]'", 2)
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:  # `| head`: what is left to print has no reader

@@ -244,3 +244,17 @@ def test_names_that_the_terminal_cannot_show(encoding):
     shown = "xoài".encode(encoding, "backslashreplace")
     assert result.stdout.splitlines() == [shown + rb" \udcff"]
     assert result.stderr.splitlines() == [b"error: class '" + shown + b"' is unknown"]
+
+
+def test_a_verb_of_the_train_extra_says_how_to_get_it(tmp_path):
+    (tmp_path / "cut.safetensors").write_bytes(b"")
+    blocked = (
+        "import sys; sys.modules['torch'] = None; sys.modules['safetensors'] = None\n"
+        "from detector.cli import main; main(sys.argv[1:])"
+    )
+    words = ["export", str(tmp_path / "cut.safetensors"), "--out", str(tmp_path / "out.onnx")]
+    ended = run(blocked, *words)
+    assert ended.returncode == 2
+    assert "pip install 'mobilenet-ssd[train]'" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "out.onnx").exists()
