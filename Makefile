@@ -27,6 +27,9 @@ $(VENV)/.base: pyproject.toml
 $(VENV)/.dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	# albumentations brings opencv-python-headless; where that came last, cv2 has lost its window.
+	$(BIN)/python -c "import cv2, re, sys; sys.exit(bool(re.search(r'GUI:\s+NONE', cv2.getBuildInformation())))" \
+		|| $(BIN)/python -m pip install --quiet --force-reinstall --no-deps opencv-python
 	touch $@ $(VENV)/.base
 
 clean:
