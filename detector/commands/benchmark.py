@@ -53,4 +53,8 @@ class Benchmark:
         figures = benchmark.interleave(contestants, self.rounds)
         print(f"{video}: {len(frames)} frames a round, {self.rounds} rounds")
         print("\n".join(benchmark.table(figures, OPENCV)))
+        for precision in ("int8", "float"):
+            bare = f"network, {many.engine.parallel} streams, {precision}"
+            kept = benchmark.share(figures, f"demo, {precision}", bare)
+            print(f"the demo keeps {kept:.0%} of the {precision} network's own frames/s")
         return 0
