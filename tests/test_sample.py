@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
+from detector.camera import open_source
+from detector.predictor import Detector
 from detector.sample import sample_path
 
 ROOT = Path(__file__).parents[1]
@@ -68,3 +71,21 @@ def test_the_script_renders_what_the_clip_shows(script: ModuleType) -> None:
     for i in (0, 30, 49):
         assert cv2.PSNR(clip[i], rendered[i]) > 30
     assert sum(scene.frames for scene in script.SCENES) - 4 * script.FADE == len(clip)
+
+
+def test_what_the_clip_shows_is_found_in_most_frames() -> None:
+    detector = Detector(precision="float")
+    source = open_source("sample")
+    found: Counter[str] = Counter()
+    frames = 0
+    while not source.ended:
+        frame = source.read(10.0)
+        if frame is not None:
+            frames += 1
+            found.update(set(detector.detect_timed(frame.image_bgr)[0].names))
+    source.close()
+    assert frames == 250
+    # The clip has two scenes of people, one of a cat and one of a cup, then the cat again.
+    assert found["person"] > 90
+    assert found["cat"] > 60
+    assert found["cup"] > 50
