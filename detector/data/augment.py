@@ -7,7 +7,9 @@ albumentations'.
 
 from __future__ import annotations
 
+import importlib
 import os
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -17,12 +19,12 @@ import numpy.typing as npt
 
 # albumentations asks a server for its newest version when imported; nobody asked for that.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-import albumentations as A
+A = importlib.import_module("albumentations")  # it has no types
 
 UInt8 = npt.NDArray[np.uint8]
 MIN_OVERLAPS = (None, 0.1, 0.3, 0.5, 0.7, 0.9)  # SSD, section 2.2, "Data augmentation"; None: any
 CROP_TRIES = 30
-# Of a box cut by a crop, so much must be left to be wanted; with less it is neither wanted nor wrong.
+# A box cut by a crop is wanted with so much of it left; with less, neither wanted nor wrong.
 WANTED_SHARE, KNOWN_SHARE = 0.4, 0.05
 FILL = (124, 116, 104)  # the mean colour of ImageNet, for what lies outside the picture
 
@@ -49,7 +51,7 @@ def resize(view: View, side: int) -> View:
     height, width = view.image_rgb.shape[:2]
     image = cv2.resize(view.image_rgb, (side, side), interpolation=cv2.INTER_LINEAR)
     scale = np.array([side / width, side / height] * 2, np.float32)
-    return replace(view, image_rgb=image, xyxy=view.xyxy * scale)
+    return replace(view, image_rgb=np.asarray(image, np.uint8), xyxy=view.xyxy * scale)
 
 
 def crop(view: View, x1: int, y1: int, x2: int, y2: int) -> View:
@@ -90,7 +92,7 @@ def min_iou_crop(view: View, rng: np.random.Generator) -> View:
 
 
 def zoom_out(view: View, rng: np.random.Generator, most: float = 2.5) -> View:
-    """Put the picture somewhere on a canvas up to `most` times its sides: objects become smaller."""
+    """Put the picture somewhere on a canvas of up to `most` times its sides: objects shrink."""
     height, width = view.image_rgb.shape[:2]
     ratio = rng.uniform(1.0, most)
     w, h = int(width * ratio), int(height * ratio)
@@ -117,7 +119,8 @@ def training_views(side: int, *, crops: float = 0.8, zoom: float = 0.2) -> Augme
         elif chance < zoom + (1 - zoom) * crops:
             view = min_iou_crop(view, rng)
         view = resize(view, side)
-        finish.set_random_seed(int(rng.integers(2**31)))
+        # Not set_random_seed: it starts every transform alike, so all would happen or none.
+        finish.set_random_state(rng, random.Random(int(rng.integers(2**31))))
         rows = np.arange(len(view.labels))
         done = finish(image=view.image_rgb, bboxes=view.xyxy.reshape(-1, 4), row=rows)
         left = np.asarray(done["row"], np.int64).reshape(-1)

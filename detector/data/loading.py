@@ -1,9 +1,11 @@
-"""Pictures kept decoded and shrunk in memory, and the endless stream of views training learns from."""
+"""Pictures kept decoded and shrunk in memory; the endless stream of views to learn from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,10 +15,11 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from detector.data.augment import Augment, View
-from detector.data.example import Example
+from detector.data.example import Bool, Example, Float32
+from detector.data.shrunk import read_shrunk
 from detector.engine import usable_cores
 from detector.errors import DetectorError
-from detector.images import read_image
+from detector.images import as_bgr
 from detector.training.objective import Truth
 
 UInt8 = npt.NDArray[np.uint8]
@@ -25,79 +28,103 @@ PLAIN_SHARE = 0.5  # of the budget, for pictures kept as arrays; beyond it they 
 JPEG_QUALITY = 95
 
 
+class Kept(NamedTuple):
+    """A picture as kept. data: BGR array, JPEG bytes, or None to read it again each time.
+
+    size_wh: pixels as kept. scale_xy: those pixels per pixel of the file.
+    """
+
+    data: UInt8 | bytes | None
+    size_wh: tuple[int, int]
+    scale_xy: tuple[float, float]
+
+
 class Pictures:
     """Every picture of a data set, decoded once, shrunk to what training can use, kept in memory.
 
     budget: bytes. Pictures beyond half of it are kept as JPEG, and what does not fit then is read
     again each time. `failed`: (example, reason) of pictures that could not be read; they are left
-    out of `examples`.
+    out of `examples`. `dropped_boxes`: how many boxes have no area inside their picture and are
+    left out of every view.
     """
 
     def __init__(self, examples: Sequence[Example], side: int, budget: int = 2 << 30) -> None:
         self.longest = round(side * KEPT_SIDES)
         self.failed: list[tuple[Example, str]] = []
         self.examples: list[Example] = []
-        self._kept: list[UInt8 | bytes | None] = []
-        self._scales: list[tuple[float, float]] = []
-        used = 0
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            for example, read in zip(examples, pool.map(self._try, examples), strict=True):
-                if isinstance(read, str):
-                    self.failed.append((example, read))
-                    continue
-                image, scale = read
-                kept: UInt8 | bytes | None = image if used < PLAIN_SHARE * budget else _jpeg(image)
-                if kept is not None and used >= budget:
-                    kept = None
-                used += 0 if kept is None else len(kept) if isinstance(kept, bytes) else kept.nbytes
-                self.examples.append(example)
-                self._kept.append(kept)
-                self._scales.append(scale)
+        self._kept: list[Kept] = []
+        self.used = 0  # bytes of `budget`
+        for example, read in self._read_all(examples):
+            if isinstance(read, str):
+                self.failed.append((example, read))
+                continue
+            image, scale = read
+            self.examples.append(example)
+            self._kept.append(Kept(self._fit(image, budget), image.shape[1::-1], scale))
         if not self.examples:
             why = f"; the first: {self.failed[0][1]}" if self.failed else ""
             raise DetectorError(f"none of {len(examples)} pictures can be read{why}")
+        kept_boxes = (int(self._boxes(i)[1].sum()) for i in range(len(self)))
+        self.dropped_boxes = sum(len(e.labels) for e in self.examples) - sum(kept_boxes)
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def view(self, index: int) -> View:
-        """Picture `index` as kept, with its boxes clipped to it; boxes without area are left out."""
-        kept, example = self._kept[index], self.examples[index]
-        if isinstance(kept, bytes):
-            image = cv2.imdecode(np.frombuffer(kept, np.uint8), cv2.IMREAD_COLOR)
-        elif kept is None:
-            image, _ = self._read(example)
+        """Picture `index` as kept, boxes clipped to it; a new array each time.
+
+        Raises DetectorError when a picture that is not in memory can no longer be read.
+        """
+        data, example = self._kept[index].data, self.examples[index]
+        if isinstance(data, bytes):
+            image = as_bgr(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
         else:
-            image = kept
-        height, width = image.shape[:2]
-        sx, sy = self._scales[index]
-        boxes = example.xyxy * np.array([sx, sy, sx, sy], np.float32)
-        boxes = np.clip(boxes, 0, np.array([width, height] * 2, np.float32))
-        whole = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(axis=1)
-        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        return View(
-            np.asarray(rgb, np.uint8), boxes[whole], example.labels[whole], example.ignore[whole]
-        )
+            image = data if data is not None else read_shrunk(example.path, self.longest)[0]
+        rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+        boxes, whole = self._boxes(index)
+        return View(rgb, boxes[whole], example.labels[whole], example.ignore[whole])
+
+    def _boxes(self, index: int) -> tuple[Float32, Bool]:
+        """All boxes of picture `index` in its pixels as kept, clipped; which have an area."""
+        _, size_wh, scale_xy = self._kept[index]
+        boxes = self.examples[index].xyxy * np.array([*scale_xy, *scale_xy], np.float32)
+        boxes = np.clip(boxes, 0, np.array([*size_wh, *size_wh], np.float32))
+        whole: Bool = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        return boxes, whole
+
+    def _fit(self, image: UInt8, budget: int) -> UInt8 | bytes | None:
+        """The picture in the plainest form that the budget still has room for; counts its bytes."""
+        if self.used + image.nbytes <= PLAIN_SHARE * budget:
+            self.used += image.nbytes
+            return image
+        if self.used >= budget:
+            return None
+        data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+        if self.used + len(data) > budget:
+            return None
+        self.used += len(data)
+        return data
+
+    def _read_all(
+        self, examples: Sequence[Example]
+    ) -> Iterator[tuple[Example, tuple[UInt8, tuple[float, float]] | str]]:
+        """Each example with its shrunk picture, or why there is none; a few are read ahead."""
+        threads = usable_cores()
+        waiting: deque[tuple[Example, Future[tuple[UInt8, tuple[float, float]] | str]]] = deque()
+        with ThreadPoolExecutor(threads) as pool:
+            for example in examples:
+                waiting.append((example, pool.submit(self._try, example)))
+                if len(waiting) > 4 * threads:  # else all of them could wait here, outside `budget`
+                    done, future = waiting.popleft()
+                    yield done, future.result()
+            for done, future in waiting:
+                yield done, future.result()
 
     def _try(self, example: Example) -> tuple[UInt8, tuple[float, float]] | str:
         try:
-            return self._read(example)
+            return read_shrunk(example.path, self.longest)
         except DetectorError as error:
             return str(error)
-
-    def _read(self, example: Example) -> tuple[UInt8, tuple[float, float]]:
-        image = read_image(example.path)
-        height, width = image.shape[:2]
-        shrink = min(1.0, self.longest / max(height, width))
-        if shrink < 1.0:
-            wh = max(1, round(width * shrink)), max(1, round(height * shrink))
-            # Area averaging for large steps: what bilinear would alias is gone for good here.
-            image = np.asarray(cv2.resize(image, wh, interpolation=cv2.INTER_AREA), np.uint8)
-        return image, (image.shape[1] / width, image.shape[0] / height)
-
-
-def _jpeg(image: UInt8) -> bytes:
-    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
 
 Item = tuple[Tensor, Truth]
@@ -116,10 +143,14 @@ class Stream(TorchDataset[Item]):
     ) -> None:
         self.pictures, self.augment, self.calm = pictures, augment, calm
         self.seed, self.calm_from = seed, calm_from
+        self._order: tuple[int, npt.NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
 
     def __getitem__(self, index: int) -> Item:
         round_, place = divmod(index, len(self.pictures))
-        order = np.random.default_rng((self.seed, 0, round_)).permutation(len(self.pictures))
+        known, order = self._order
+        if known != round_:  # shuffling 100,000 for every sample would take longer than loading it
+            order = np.random.default_rng((self.seed, 0, round_)).permutation(len(self.pictures))
+            self._order = (round_, order)
         rng = np.random.default_rng((self.seed, 1, index))
         change = self.calm if index >= self.calm_from else self.augment
         return to_item(change(self.pictures.view(int(order[place])), rng))

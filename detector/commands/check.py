@@ -1,0 +1,102 @@
+"""`detector check`: what is wrong or risky in a data set, before hours are spent learning it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from detector.commands.options import shown
+
+if TYPE_CHECKING:
+    from detector.data.check.report import Report
+
+MaybePath = Annotated[Path | None, shown("FILE", "none")]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Look for what is wrong or risky in labelled pictures (needs the train extra).
+
+    Exit code: 0 when nothing is an error, 1 when something is, 2 when nothing can be read. Nothing
+    in DATA is ever changed.
+    """
+
+    data: tyro.conf.Positional[Path]
+    """A data card, a folder of labelled pictures, a COCO json or a CSV."""
+    html: MaybePath = None
+    """Write a page with pictures of what was found."""
+    json: bool = False
+    """Print all of it as JSON instead of a table."""
+    fix: Annotated[Path | None, shown("FOLDER", "none")] = None
+    """Write a repaired copy to this new folder, in COCO's layout, pictures upright."""
+    augmented: MaybePath = None
+    """Write a picture (.png or .jpg) of what augmentation makes of the training pictures."""
+    seed: int = 0
+    """Which pictures --augmented shows."""
+
+    def run(self) -> int:
+        """Prints the report and writes what was asked for."""
+        from detector.data.check.report import check
+        from detector.outfile import write_whole
+
+        self._check_outputs()
+        report = check(self.data)
+        written: list[str] = []
+        if self.html:
+            from detector.data.check.page import as_page
+
+            write_whole(self.html, as_page(report).encode(), "--html")
+            written.append(f"written: {self.html}")
+        if self.augmented:
+            written.append(self._augmented(report, self.augmented))
+        if self.fix:
+            written += self._fix(report, self.fix)
+        self._print(report, written)
+        return int(report.errors > 0)
+
+    def _check_outputs(self) -> None:
+        """Before minutes are spent reading: can what was asked for be written at all?"""
+        from detector.errors import DetectorError
+        from detector.outfile import start_file
+
+        for option, path in (("--html", self.html), ("--augmented", self.augmented)):
+            if path:
+                start_file(path, option).unlink()
+        if self.fix:
+            from detector.data.check.repair import check_place
+            from detector.data.load import open_card
+
+            check_place(open_card(self.data).root, self.fix)
+        if self.augmented and self.augmented.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+            raise DetectorError(f"--augmented {self.augmented}: expected a name in .png or .jpg")
+
+    def _augmented(self, report: Report, path: Path) -> str:
+        import cv2
+
+        from detector.data.check.sheet import augmented_sheet
+        from detector.outfile import write_whole
+
+        train = next(iter(report.splits.values()))
+        sheet = augmented_sheet(train, seed=self.seed)
+        data = cv2.imencode(path.suffix.lower(), sheet)[1].tobytes()
+        write_whole(path, data, "--augmented")
+        return f"written: {path} (left: as labelled; then as training sees it)"
+
+    def _fix(self, report: Report, out: Path) -> list[str]:
+        from detector.data.check.repair import repair
+
+        done = repair(report, out)
+        lines = [f"{count:>7} {what}" for what, count in sorted(done.items()) if count]
+        return [f"written: {out} (COCO layout)", *(lines or ["        nothing had to be mended"])]
+
+    def _print(self, report: Report, written: list[str]) -> None:
+        from detector.data.check.text import as_json, as_text
+
+        if self.json:
+            print(json.dumps(as_json(report), indent=1))
+        else:
+            print("\n".join([*as_text(report), *written]))

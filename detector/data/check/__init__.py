@@ -1,0 +1,1 @@
+"""What is wrong or risky in a data set: found, shown, and where it is certain, repaired."""

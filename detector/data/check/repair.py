@@ -1,0 +1,172 @@
+"""A repaired copy of a data set, in COCO's layout; the original is only read.
+
+COCO, because it alone keeps fractions of a pixel, boxes to ignore, pictures without objects and the
+order of the classes. Only what is certain is mended; the rest is left for eyes and checked again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from detector.data.check.boxes import odd_boxes
+from detector.data.check.examples import size_differs
+from detector.data.check.pictures import Picture, right_suffix
+from detector.data.check.report import Report
+from detector.data.example import Example, Float32
+from detector.errors import DetectorError
+from detector.images import read_image
+from detector.outfile import cannot_write
+
+# Kinds of box that no clipping or swapping of corners makes right.
+_DROPPED = ("zero-size-box", "box-off-picture")
+JPEG_QUALITY = 95
+
+
+def repair(report: Report, out: Path) -> Counter[str]:
+    """Write `out/images/SPLIT/*` and `out/annotations/instances_SPLIT.json`; what was mended.
+
+    Pictures that cannot be read are left out, as are copies of one that judges (in val or test)
+    from train; turned ones are saved upright, misnamed ones get the right suffix, the others are
+    copied byte for byte. Boxes are clipped, swapped corners put right, those without area or off
+    the picture and repeated ones left out. The folder appears whole or not at all.
+
+    Raises DetectorError when `out` exists, lies in the original, or cannot be written.
+    """
+    check_place(report.root, out)
+    work = out.with_name(f".{out.name}.{os.getpid()}.part")
+    done: Counter[str] = Counter()
+    try:
+        (work / "annotations").mkdir(parents=True)
+        judged = {
+            report.pictures[e.path].digest
+            for split, dataset in report.splits.items()
+            if split != "train"
+            for e in dataset.examples
+        }
+        for split, dataset in report.splits.items():
+            content = _split(report, split, work, judged if split == "train" else set(), done)
+            content["categories"] = [
+                {"id": label + 1, "name": name} for label, name in enumerate(dataset.class_names)
+            ]
+            text = json.dumps(content)
+            path = work / "annotations" / f"instances_{split}.json"
+            path.write_text(text, encoding="utf-8")
+        work.rename(out)
+    except OSError as error:
+        raise cannot_write(out, "--fix", error) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return done
+
+
+def check_place(root: Path, out: Path) -> None:
+    """Raise DetectorError unless `out` is a new folder that does not lie in the original `root`."""
+    if out.exists():
+        raise DetectorError(f"--fix {out}: exists already; give the name of a new folder")
+    if not out.parent.is_dir():
+        raise DetectorError(f"--fix {out}: there is no folder {out.parent}; make it first")
+    if out.resolve().is_relative_to(root.resolve()):
+        raise DetectorError(
+            f"--fix {out}: lies inside {root}, where the copy would be read as part of "
+            "the data; write it elsewhere"
+        )
+
+
+def _split(
+    report: Report, split: str, work: Path, judged: set[bytes], done: Counter[str]
+) -> dict[str, Any]:
+    """Copy one split's pictures and return its images and annotations."""
+    folder = work / "images" / split
+    folder.mkdir(parents=True)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    taken: set[str] = set()
+    seen: set[Path] = set()
+    for example in report.splits[split].examples:
+        picture = report.pictures[example.path]
+        if picture.bits is None:
+            done["pictures left out that cannot be read"] += 1
+            continue
+        if picture.digest in judged or example.path in seen:
+            done["copies of a picture left out"] += 1
+            continue
+        seen.add(example.path)
+        name = _save(picture, folder, taken, done)
+        width, height = _stated_size(example, picture, done)
+        number = len(images) + 1
+        images.append(
+            {"id": number, "file_name": f"{split}/{name}", "width": width, "height": height}
+        )
+        rows, boxes = mend_boxes(example, picture.size_wh, done)
+        for row, (x1, y1, x2, y2) in zip(rows, boxes.tolist(), strict=True):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": int(example.labels[row]) + 1,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": int(example.ignore[row]),
+                }
+            )
+    return {"images": images, "annotations": annotations}
+
+
+def _stated_size(example: Example, picture: Picture, done: Counter[str]) -> tuple[int, int]:
+    """(width, height) for the json: the picture's own.
+
+    Where the labels claim another, which only eyes can settle, that one: so it is found again.
+    """
+    if example.size_wh is None or not size_differs(example, picture):
+        return picture.size_wh
+    done["pictures labelled at another size, left for you to look at"] += 1
+    return example.size_wh
+
+
+def mend_boxes(
+    example: Example, size_wh: tuple[int, int], done: Counter[str]
+) -> tuple[list[int], Float32]:
+    """(rows kept, their boxes (M, 4)): clipped, each with an area. Counts its work in `done`."""
+    boxes = example.xyxy.astype(np.float32)
+    straight = np.concatenate(
+        [np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])], axis=1
+    )
+    done["boxes turned right side out"] += int((straight != boxes).any(axis=1).sum())
+    clipped = np.clip(straight, 0, np.array([*size_wh, *size_wh], np.float32))
+    done["boxes clipped to their picture"] += int((clipped != straight).any(axis=1).sum())
+    kept = list(range(len(boxes)))
+    for kind, rows, _ in odd_boxes(straight, example.labels, example.ignore, size_wh):
+        drop = rows[-1] if kind in (*_DROPPED, "duplicate-box") else None
+        if drop in kept:
+            kept.remove(drop)
+            reason = "drawn twice" if kind == "duplicate-box" else "without area in their picture"
+            done[f"boxes left out, {reason}"] += 1
+    return kept, np.asarray(clipped[kept], np.float32)
+
+
+def _save(picture: Picture, folder: Path, taken: set[str], done: Counter[str]) -> str:
+    """Copy a picture under a name of its own; returns the name."""
+    suffix = right_suffix(picture)
+    done["pictures given the right suffix"] += suffix != picture.path.suffix.lower()
+    if picture.orientation != 1:
+        suffix = ".jpg"  # only JPEG is stored turned
+    name, number = f"{picture.path.stem}{suffix}", 2
+    while name.casefold() in taken:
+        name, number = f"{picture.path.stem}_{number}{suffix}", number + 1
+    taken.add(name.casefold())
+    if picture.orientation == 1:
+        shutil.copyfile(picture.path, folder / name)
+        return name
+    image = read_image(picture.path)
+    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    (folder / name).write_bytes(data.tobytes())
+    done["pictures saved upright"] += 1
+    return name

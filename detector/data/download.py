@@ -1,0 +1,204 @@
+"""One file over HTTP, resumed where it broke off."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from detector.errors import DetectorError
+
+CHUNK = 2**18
+TIMEOUT_S = 30.0  # without a byte
+WAITS_S = (
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+    20.0,
+)  # before each further try; bytes that came start them anew
+_FINAL = (400, 401, 403, 404, 405, 410, 451)  # no later try will change the answer
+
+Tell = Callable[[int, int | None], None]
+
+
+class Network(NamedTuple):
+    """How patient to be. timeout_s: without a byte. waits_s: before each further try."""
+
+    timeout_s: float = TIMEOUT_S
+    waits_s: tuple[float, ...] = WAITS_S
+    sleep: Callable[[float], None] = time.sleep
+
+
+PATIENT = Network()
+
+
+class Unreachable(DetectorError):
+    """No connection, or none that lasts: what was loaded stays for the next try."""
+
+
+def file_name(url: str) -> str:
+    """The last part of a URL's path. Raises DetectorError for none, and for any but http(s)."""
+    parts = urlsplit(url)
+    name = unquote(parts.path.rpartition("/")[2])
+    if parts.scheme not in ("http", "https") or not re.fullmatch(r"[^/\\:\0.][^/\\:\0]*", name):
+        raise DetectorError(f"{url}: expected http:// or https:// with a file's name at its end")
+    return name
+
+
+def download(
+    url: str,
+    path: Path,
+    size: int | None = None,
+    sha256: str | None = None,
+    tell: Tell = lambda done, total: None,
+    network: Network = PATIENT,
+) -> None:
+    """Load `url` into `path`, whole and checked or not at all; a next try resumes `path.part`.
+
+    size: bytes expected; sha256: 64 hex digits; None where unknown. tell(bytes done, in all or
+    None). Raises Unreachable when the network fails for good, DetectorError when the server says
+    no, sends another size or another content (what was loaded is then deleted).
+    """
+    part = path.with_name(f"{path.name}.part")
+    answered = False
+    waits = list(network.waits_s[:2])  # who is offline should hear so soon
+    while True:
+        before = part.stat().st_size if part.exists() else 0
+        try:
+            _load(url, part, size, tell, network.timeout_s)
+            break
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError) and error.code in _FINAL:
+                message = f"the server says {error.code} {error.reason}; check the url in the card"
+                raise DetectorError(f"{url}: {message}") from None
+            if _is_local(error):
+                raise DetectorError(f"{part}: cannot be written ({error}); make room") from None
+            first_word = isinstance(error, urllib.error.HTTPError) and not answered
+            answered = answered or first_word
+            if first_word or (part.exists() and part.stat().st_size > before):
+                waits = list(network.waits_s)
+            if not waits:
+                raise Unreachable(f"{url}: {_reason(error)}") from None
+            network.sleep(waits.pop(0))
+    verify(part, url, size, sha256)
+    part.replace(path)
+
+
+def _load(url: str, part: Path, size: int | None, tell: Tell, timeout_s: float) -> None:
+    """One try: append what is missing to `part`. Raises OSError or HTTPException when it breaks."""
+    have = part.stat().st_size if part.exists() else 0
+    if size is not None and have == size:
+        return
+    headers = {"User-Agent": "mobilenet-ssd", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        response = _opener().open(request, timeout=timeout_s)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:  # nothing beyond what we have: whole, or not that file
+            total = _total(error.headers.get("Content-Range"))
+            if total == have:
+                return
+            part.unlink()
+        raise
+    with response:
+        if response.status == 206:
+            start = re.match(r"bytes (\d+)-", response.headers.get("Content-Range") or "")
+            if start is None or int(start[1]) != have:
+                part.unlink(missing_ok=True)
+                raise http.client.HTTPException("the server sent another part than asked for")
+        else:  # it does not know ranges: from the start
+            have = 0
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length and length.isdigit() else None
+        if size is not None and total is not None and total != size:
+            _refuse_size(url, part, size, total)
+        _copy(response, part, have, total or size, tell)
+        if total is not None and part.stat().st_size < total:
+            raise http.client.HTTPException("the connection broke off")
+
+
+def _copy(response: Any, part: Path, have: int, total: int | None, tell: Tell) -> None:
+    """Write what comes; never more than was announced."""
+    with part.open("r+b" if have else "wb") as sink:
+        sink.seek(have)
+        tell(have, total)
+        while block := response.read1(CHUNK):
+            if total is not None:
+                block = block[: total - have]
+            sink.write(block)
+            have += len(block)
+            tell(have, total)
+            if have == total:
+                break
+
+
+def verify(path: Path, name: str, size: int | None, sha256: str | None) -> None:
+    """Delete `path` and raise DetectorError unless it has the size and the checksum."""
+    found = path.stat().st_size
+    if size is not None and found != size:
+        _refuse_size(name, path, size, found)
+    if sha256 is None:
+        return
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    if digest.hexdigest() != sha256:
+        path.unlink()
+        raise DetectorError(
+            f"{name}: sha256 is {digest.hexdigest()}, expected {sha256}; deleted: try again, and "
+            "if it stays so the file is not the one the card means"
+        )
+
+
+def _refuse_size(name: str, path: Path, size: int, found: int) -> None:
+    path.unlink(missing_ok=True)
+    raise DetectorError(
+        f"{name}: has {found:,} bytes, expected {size:,} (size in the card); deleted: try again, "
+        "and if it stays so the file is not the one the card means"
+    )
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """HTTP and HTTPS only: a redirect must not lead to a file of this machine."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.UnknownHandler,
+    ):
+        opener.add_handler(handler())
+    return opener
+
+
+def _total(content_range: str | None) -> int | None:
+    found = re.match(r"bytes [^/]*/(\d+)", content_range or "")
+    return int(found[1]) if found else None
+
+
+def _is_local(error: Exception) -> bool:
+    """Whether it was our disk, not the network: those errors name a file or tell it is full."""
+    network = isinstance(error, (urllib.error.URLError, TimeoutError, ConnectionError))
+    number = getattr(error, "errno", None)
+    return not network and number in (13, 28, 30, 122)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server says {error.code} {error.reason}"
+    reason = getattr(error, "reason", None) or error
+    return str(reason) or type(error).__name__
