@@ -28,7 +28,7 @@ def area(boxes: Tensor) -> Tensor:
 
 
 def iou_matrix(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of every pair: (M, 4), (N, 4) -> (M, N) in 0..1; 0 if both are empty."""
+    """Overlap (IoU) of every pair: (M, 4), (N, 4) -> (M, N) in 0..1, 0 if both are empty."""
     low = torch.maximum(a[:, None, :2], b[None, :, :2])
     high = torch.minimum(a[:, None, 2:], b[None, :, 2:])
     inter = area(torch.cat([low, high], dim=-1))

@@ -13,7 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
 from detector.errors import DetectorError
-from detector.model.ssdlite import SSDLite, ssdlite_mobilenet_v2
+from detector.model.anchors import AnchorSpec
+from detector.model.ssdlite import HEADS, Head, SSDLite
+from detector.model.zoo import make_backbone
 from detector.outfile import write_whole
 
 
@@ -21,8 +23,10 @@ from detector.outfile import write_whole
 class ModelCard:
     """What a weights file says of itself, and what an exported model file carries on.
 
-    class_names: K names, in label order. alpha: width multiplier. trained_on: the data, in words.
-    licence: of the weights. source: where they come from.
+    class_names: K names, in label order. alpha: width multiplier. backbone: a name of
+    `zoo.BACKBONES`. trained_on: the data, in words. licence: of the weights. source: where they
+    come from. head: "ssdlite" or "ssd". anchors: None for the COCO models'. input_size: side in
+    pixels to run at when the user names none; 0 for the anchors' native size.
     """
 
     class_names: tuple[str, ...]
@@ -31,13 +35,22 @@ class ModelCard:
     trained_on: str = ""
     licence: str = ""
     source: str = ""
+    head: Head = "ssdlite"
+    anchors: AnchorSpec | None = None
+    input_size: int = 0
+
+
+# Fields that came after the first weights files: written only where they say something.
+_LATER: dict[str, object] = {"head": "ssdlite", "anchors": None, "input_size": 0}
 
 
 def build(card: ModelCard) -> SSDLite:
-    """The network a card describes, with random weights. DetectorError for an unknown backbone."""
-    if card.backbone != "mobilenet_v2":
-        raise DetectorError(f"backbone {card.backbone!r} is unknown; expected mobilenet_v2")
-    return ssdlite_mobilenet_v2(len(card.class_names), card.alpha)
+    """The network a card describes, with random weights.
+
+    DetectorError for an unknown backbone, and for mobilenet_v4 without timm.
+    """
+    backbone = make_backbone(card.backbone, card.alpha)
+    return SSDLite(backbone, len(card.class_names), card.anchors, card.head)
 
 
 def save(path: Path, model: SSDLite, card: ModelCard) -> None:
@@ -51,7 +64,8 @@ def save(path: Path, model: SSDLite, card: ModelCard) -> None:
         for name, tensor in model.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    card_json = json.dumps(asdict(card), ensure_ascii=False)
+    fields = {k: v for k, v in asdict(card).items() if k not in _LATER or v != _LATER[k]}
+    card_json = json.dumps(fields, ensure_ascii=False)
     write_whole(path, to_bytes(tensors, metadata={"card": card_json}), "--out")
 
 
@@ -92,10 +106,33 @@ def _parse_card(text: str | None) -> ModelCard:
     names = fields["class_names"] if isinstance(fields, dict) and "class_names" in fields else None
     if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
         raise ValueError("its card has no list of class names")
-    card = ModelCard(**{**fields, "class_names": tuple(names)})
+    anchors = _parse_anchors(fields["anchors"]) if fields.get("anchors") else None
+    card = ModelCard(**{**fields, "class_names": tuple(names), "anchors": anchors})
     if not (isinstance(card.alpha, (int, float)) and 0 < card.alpha <= 4):
         raise ValueError(f"its card has width {card.alpha!r}")
+    if card.head not in HEADS:
+        raise ValueError(f"its card has head {card.head!r}, expected {' or '.join(HEADS)}")
+    if not (isinstance(card.input_size, int) and 0 <= card.input_size <= 4096):
+        raise ValueError(f"its card has input size {card.input_size!r}")
     return card
+
+
+def _parse_anchors(fields: object) -> AnchorSpec:
+    """Anchors as `asdict` wrote them; ValueError or TypeError unless they are whole."""
+    if not isinstance(fields, dict):
+        raise ValueError("its card's anchors are no table")
+    shapes = tuple(
+        tuple((float(w), float(h)) for w, h in of_map) for of_map in fields.get("shapes_wh", ())
+    )
+    spec = AnchorSpec(**{**fields, "shapes_wh": shapes})
+    sides = [side for of_map in shapes for shape in of_map for side in shape]
+    if len(shapes) != 6 or not all(shapes) or not all(0 < side < 100 for side in sides):
+        raise ValueError("its card's anchors are not positive shapes for six maps")
+    if not (isinstance(spec.native_size, int) and 0 < spec.native_size <= 4096):
+        raise ValueError(f"its card's anchors have native size {spec.native_size!r}")
+    if spec.first_stride != 16:
+        raise ValueError(f"its card's anchors have first stride {spec.first_stride!r}, expected 16")
+    return spec
 
 
 def _misfit(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> str:

@@ -1,6 +1,8 @@
-"""The few layers every MobileNet is made of."""
+"""The few layers every MobileNet is made of, and what a detector expects of a backbone."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 
 # TensorFlow's batch norm uses this epsilon, and the weights we start from were trained with it.
 BN_EPS = 1e-3
+BN_MOMENTUM = 0.1  # torch's default
 
 
 def scale_channels(channels: int, alpha: float, divisor: int = 8) -> int:
@@ -22,11 +25,11 @@ def scale_channels(channels: int, alpha: float, divisor: int = 8) -> int:
 
 
 class SameConv2d(nn.Conv2d):
-    """A 1x1 or 3x3 convolution with TensorFlow's SAME padding: output side = ceil(side / stride).
+    """A convolution with TensorFlow's SAME padding: output side = ceil(side / stride).
 
-    With stride 2 the padding depends on the side: an even one is padded by 0 before and 1 after,
-    an odd one by 1 and 1. In an ONNX export it becomes `auto_pad = SAME_UPPER`, so that the same
-    file serves every input size.
+    kernel: 1, 3 or 5. With stride 2 the padding depends on the side: for 3x3 an even one is padded
+    by 0 before and 1 after, an odd one by 1 and 1. In an ONNX export it becomes
+    `auto_pad = SAME_UPPER`, so that the same file serves every input size.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class SameConv2d(nn.Conv2d):
         groups: int = 1,
         bias: bool = False,
     ) -> None:
-        assert kernel in (1, 3)
+        assert kernel in (1, 3, 5)
         assert stride in (1, 2)
         super().__init__(c_in, c_out, kernel, stride, 0, groups=groups, bias=bias)
 
@@ -47,12 +50,12 @@ class SameConv2d(nn.Conv2d):
         kernel, stride = self.kernel_size[0], self.stride[0]
         if torch.onnx.is_in_onnx_export():
             return self._onnx(x)
-        if kernel == 1:
-            return F.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
-        h_odd, w_odd = x.shape[-2] % 2, x.shape[-1] % 2
-        if stride == 1 or (h_odd and w_odd):  # symmetric: the convolution pads by itself, no copy
-            return F.conv2d(x, self.weight, self.bias, self.stride, 1, 1, self.groups)
-        x = F.pad(x, (w_odd, 1, h_odd, 1))
+        half = kernel // 2
+        if (
+            kernel == 1 or stride == 1 or _is_symmetric(x)
+        ):  # the convolution pads by itself, no copy
+            return F.conv2d(x, self.weight, self.bias, self.stride, half, 1, self.groups)
+        x = F.pad(x, _same_padding(x, half))
         return F.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
 
     def _onnx(self, x: Tensor) -> Tensor:
@@ -74,11 +77,43 @@ class SameConv2d(nn.Conv2d):
         )
 
 
+def _is_symmetric(x: Tensor) -> bool:
+    """Whether SAME padding at stride 2 is as wide before as after: for odd sides."""
+    return x.shape[-2] % 2 == 1 and x.shape[-1] % 2 == 1
+
+
+def _same_padding(x: Tensor, half: int) -> tuple[int, int, int, int]:
+    """(left, right, top, bottom) at stride 2; `half` the kernel's side, rounded down."""
+    h_even, w_even = 1 - x.shape[-2] % 2, 1 - x.shape[-1] % 2
+    return half - w_even, half, half - h_even, half
+
+
+class SameMaxPool2d(nn.Module):
+    """3x3 maximum at stride 2 with SAME padding, as in `SameConv2d`; what is padded never wins."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
+        if torch.onnx.is_in_onnx_export():
+            n, c, h, w = x.shape
+            return torch.onnx.ops.symbolic(
+                "MaxPool",
+                [x],
+                {"auto_pad": "SAME_UPPER", "kernel_shape": [3, 3], "strides": [2, 2]},
+                dtype=x.dtype,
+                shape=(n, c, -(-h // 2), -(-w // 2)),
+                version=1,
+            )
+        if _is_symmetric(x):
+            return F.max_pool2d(x, 3, 2, 1)
+        return F.max_pool2d(F.pad(x, _same_padding(x, 1), value=-torch.inf), 3, 2)
+
+
 class ConvBN(nn.Module):
-    """Convolution, batch normalisation and, unless `linear`, ReLU6.
+    """Convolution, batch normalisation and, unless `linear`, an activation, by default ReLU6.
 
     A linear one projects into a narrow space, where ReLU would destroy information
-    (MobileNetV2, section 3.2).
+    (MobileNetV2, section 3.2). Batch statistics enter the running ones with a weight of 0.1,
+    torch's default: half of what they remember is the last seven batches.
     """
 
     def __init__(
@@ -90,11 +125,12 @@ class ConvBN(nn.Module):
         *,
         groups: int = 1,
         linear: bool = False,
+        act: Callable[[], nn.Module] = nn.ReLU6,
     ) -> None:
         super().__init__()
         self.conv = SameConv2d(c_in, c_out, kernel, stride, groups)
-        self.bn: nn.Module = nn.BatchNorm2d(c_out, eps=BN_EPS)
-        self.act = nn.Identity() if linear else nn.ReLU6()
+        self.bn: nn.Module = nn.BatchNorm2d(c_out, eps=BN_EPS, momentum=BN_MOMENTUM)
+        self.act = nn.Identity() if linear else act()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, ceil(H / stride), ceil(W / stride))."""
@@ -105,3 +141,21 @@ class ConvBN(nn.Module):
 def depthwise(channels: int, stride: int = 1) -> ConvBN:
     """One 3x3 filter per channel (MobileNetV1, section 3.1)."""
     return ConvBN(channels, channels, 3, stride, groups=channels)
+
+
+class Backbone(nn.Module):
+    """Feature maps of stride 16 and 32 for an SSD head, from pictures of any size.
+
+    Every layer pads as `SameConv2d` does, so that one rule gives the anchors' places
+    (`detector.model.anchors`) for all backbones. Subclasses say which of their layers they hand on.
+
+    alpha: the width multiplier, for what is built on top. out_channels: of the two maps.
+    """
+
+    strides = (16, 32)
+    alpha: float
+    out_channels: tuple[int, int]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) in -1..1 -> [(N, C1, H/16, W/16), (N, C2, H/32, W/32)], sides rounded up."""
+        raise NotImplementedError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from detector.model.layers import ConvBN, depthwise, scale_channels
+from detector.model.layers import Backbone, ConvBN, depthwise, scale_channels
 
 # Table 2 of the paper: expansion t, output channels c, repeats n, stride of the first s.
 STAGES = [
@@ -21,16 +21,18 @@ STAGES = [
 class InvertedResidual(nn.Module):
     """Expand by `expansion`, filter depthwise, project linearly (figure 3 and table 1).
 
-    The shortcut joins the narrow ends, where shapes allow it.
+    The shortcut joins the narrow ends, where shapes allow it; `residual` = False forbids it.
     """
 
-    def __init__(self, c_in: int, c_out: int, stride: int, expansion: int) -> None:
+    def __init__(
+        self, c_in: int, c_out: int, stride: int, expansion: int, *, residual: bool = True
+    ) -> None:
         super().__init__()
         wide = c_in * expansion
         self.expand = ConvBN(c_in, wide) if expansion > 1 else nn.Identity()
         self.depthwise = depthwise(wide, stride)
         self.project = ConvBN(wide, c_out, linear=True)
-        self.residual = stride == 1 and c_in == c_out
+        self.residual = residual and stride == 1 and c_in == c_out
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, ceil(H / stride), ceil(W / stride))."""
@@ -42,20 +44,19 @@ class InvertedResidual(nn.Module):
         return x + y if self.residual else y
 
 
-class MobileNetV2(nn.Module):
+class MobileNetV2(Backbone):
     """Feature maps of stride 16 and 32 for an SSD head.
 
     The first map is the expansion inside the first block of stride 32, the second the last 1x1
     convolution (section 6.2 of the paper). `alpha` scales every layer, the last too: the paper's
     classifiers keep that one at 1280 when alpha < 1, its authors' detectors do not.
 
-    strides, out_channels: of the two maps. tap: index of the block whose expansion is the first.
+    tap: index of the block whose expansion is the first map.
     """
-
-    strides = (16, 32)
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
+        self.alpha = alpha
         channels = scale_channels(32, alpha)
         self.stem = ConvBN(3, channels, 3, 2)
         blocks: list[InvertedResidual] = []
@@ -65,7 +66,10 @@ class MobileNetV2(nn.Module):
                 if i == 0 and s == 2 and stride == 16:
                     self.tap = len(blocks)  # the block that leaves stride 16
                 c_out = scale_channels(c, alpha)
-                blocks.append(InvertedResidual(channels, c_out, s if i == 0 else 1, t))
+                # Where the paper's widths differ there is no shortcut, even if rounding at a small
+                # alpha makes them equal: a narrow net is the wide one with channels removed.
+                block = InvertedResidual(channels, c_out, s if i == 0 else 1, t, residual=i > 0)
+                blocks.append(block)
                 channels = c_out
             stride *= s
         self.blocks = nn.ModuleList(blocks)

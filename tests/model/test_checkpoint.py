@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from detector.errors import DetectorError
+from detector.model.anchors import ssd_spec
 from detector.model.checkpoint import ModelCard, build, images_to_input, load, save
 
 CARD = ModelCard(("quả xoài", "leaf"), 0.25, trained_on="an orchard", licence="CC0", source="tests")
@@ -42,6 +44,25 @@ def test_round_trip(weights: Path) -> None:
     picture = torch.rand(1, 3, 96, 96)
     with torch.no_grad():
         torch.testing.assert_close(loaded(picture)[0], original(picture)[0], atol=2e-2, rtol=0)
+
+
+def test_a_file_of_another_network_comes_back(tmp_path: Path) -> None:
+    spec = replace(ssd_spec(160), shapes_wh=(((0.1, 0.2), (0.3, 0.1)), *ssd_spec().shapes_wh[1:]))
+    card = ModelCard(("a",), 0.25, "mobilenet_v3_small", head="ssd", anchors=spec, input_size=192)
+    save(tmp_path / "other.safetensors", build(card), card)
+    loaded, read = load(tmp_path / "other.safetensors")
+    assert read == card
+    assert loaded.anchors == spec
+    with torch.no_grad():
+        assert loaded(torch.zeros(1, 3, 96, 96))[0].shape[1] == 6 * 6 * 2 + 6 * (9 + 4 + 3)
+
+
+def test_what_the_first_files_did_not_say_is_written_only_if_it_says_something(
+    weights: Path,
+) -> None:
+    with safe_open(weights, "pt") as file:
+        card = json.loads(file.metadata()["card"])
+    assert set(card) == {"class_names", "alpha", "backbone", "trained_on", "licence", "source"}
 
 
 def test_convolutions_round_to_half_and_batch_norms_stay(weights: Path) -> None:
@@ -132,9 +153,17 @@ def test_a_pickle_is_refused_and_never_run(tmp_path: Path, writer: str) -> None:
         ({"class_names": ["a"], "alpha": "wide"}, "width 'wide'"),
         ({"class_names": ["a"], "alpha": -1}, "width -1"),
         ({"class_names": ["a"], "colour": "red"}, "colour"),
+        ({"class_names": ["a"], "head": "yolo"}, "head 'yolo', expected ssdlite or ssd"),
+        ({"class_names": ["a"], "input_size": -3}, "input size -3"),
+        ({"class_names": ["a"], "anchors": [1]}, "anchors are no table"),
+        ({"class_names": ["a"], "anchors": {"native_size": 300}}, "not positive shapes for six"),
+        (
+            {"class_names": ["a"], "anchors": {"native_size": 9.5, "shapes_wh": [[[1, 1]]] * 6}},
+            "native size 9.5",
+        ),
         (
             {"class_names": ["a"], "backbone": "resnet"},
-            "'resnet' is unknown; expected mobilenet_v2",
+            "'resnet' is unknown; expected one of mobilenet_v1, ",
         ),
     ],
 )

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.model.layers import ConvBN, SameConv2d, depthwise, scale_channels
+from detector.model.layers import ConvBN, SameConv2d, SameMaxPool2d, depthwise, scale_channels
 
 # The channels of MobileNetV2's stem and seven stages at each width its authors published.
 PUBLISHED = {
@@ -67,7 +67,7 @@ def slow_same_conv(x: np.ndarray, weight: np.ndarray, stride: int, groups: int) 
 
 @pytest.mark.parametrize("groups", [1, 4])
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
 @pytest.mark.parametrize(
     "side_hw", [(6, 6), (7, 7), (6, 7), (7, 6), (1, 1), (2, 1), (1, 2), (3, 8)]
 )
@@ -82,6 +82,23 @@ def test_same_conv_pads_as_tensorflow(
         got = conv(torch.from_numpy(x)[None])[0].numpy()
     assert got.shape == expected.shape
     np.testing.assert_allclose(got, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("side_hw", [(6, 6), (7, 7), (6, 7), (1, 1), (2, 1), (3, 8)])
+def test_same_max_pool_reads_what_a_same_conv_does(side_hw: tuple[int, int]) -> None:
+    """The maximum over the pixels that a filter of ones of the same size would add up."""
+    x = -torch.rand(2, 1, *side_hw).double() - 1  # negative: padding by zeros would win
+    conv = SameConv2d(1, 1, 3, 2).double()
+    torch.nn.init.ones_(conv.weight)
+    got = SameMaxPool2d()(x)
+    for value, index in zip(x.flatten(1).T, range(x[0].numel()), strict=True):
+        one = torch.zeros_like(x).flatten(1)
+        one[:, index] = 1
+        with torch.no_grad():
+            reached = conv(one.view_as(x)) > 0
+        assert torch.all(got[reached] >= value[:, None].expand(2, reached[0].sum()).flatten())
+    assert torch.all(torch.isin(got, x))
+    assert got.shape == (2, 1, *(-(-side // 2) for side in side_hw))
 
 
 def test_same_conv_adds_its_bias() -> None:

@@ -24,7 +24,7 @@ def test_parameter_count_is_the_papers() -> None:
 
 @pytest.mark.parametrize(
     ("alpha", "parameters"),
-    [(0.25, 1_387_092), (0.35, 1_642_228), (0.5, 2_101_396), (0.75, 3_085_076), (1.4, 6_878_708)],
+    [(0.25, 564_324), (0.35, 895_300), (0.5, 1_471_988), (0.75, 2_729_924), (1.4, 7_603_284)],
 )
 def test_parameter_count_follows_the_width(alpha: float, parameters: int) -> None:
     assert count(80, alpha) == parameters
