@@ -21,6 +21,9 @@ SUMMARY = "Object detection for a plain CPU. `detector VERB --help` tells a verb
 VERBS = {
     "demo": ("detector.commands.demo", "Demo"),
     "detect": ("detector.commands.detect", "Detect"),
+    "check": ("detector.commands.check", "Check"),
+    "fetch": ("detector.commands.fetch", "Fetch"),
+    "train": ("detector.commands.train", "Train"),
     "evaluate": ("detector.commands.evaluate", "Evaluate"),
     "benchmark": ("detector.commands.benchmark", "Benchmark"),
     "export": ("detector.commands.weights", "Export"),

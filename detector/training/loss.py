@@ -38,7 +38,9 @@ def hard_negative(logits: Tensor, targets: Tensor, ratio: int = 3) -> Tensor:
     return ce[positive].sum() + ce[~positive].topk(wanted).values.sum()
 
 
-def smooth_l1(offsets: Tensor, anchors_cxcywh: Tensor, boxes: Tensor, *, beta: float = 1.0) -> Tensor:
+def smooth_l1(
+    offsets: Tensor, anchors_cxcywh: Tensor, boxes: Tensor, *, beta: float = 1.0
+) -> Tensor:
     """Huber loss on the offsets: (P, 4) each, boxes xyxy in the anchors' unit -> (P,)."""
     wanted = encode(boxes, anchors_cxcywh)
     return F.smooth_l1_loss(offsets, wanted, reduction="none", beta=beta).sum(dim=1)

@@ -10,6 +10,8 @@ from torch import Tensor
 from detector.model.boxes import area, iou_matrix
 
 BACKGROUND, UNDECIDED = -1, -2
+INSIDE = 0.5  # share of an anchor in an ignored box from which nothing is said about it
+TIE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,12 @@ class Targets:
 
 
 def match_iou(
-    anchors_xyxy: Tensor, boxes: Tensor, ignore: Tensor, *, positive: float = 0.5, negative: float = 0.4
+    anchors_xyxy: Tensor,
+    boxes: Tensor,
+    ignore: Tensor,
+    *,
+    positive: float = 0.5,
+    negative: float = 0.4,
 ) -> Targets:
     """SSD's matching: an anchor takes the box it overlaps by `positive` or more (section 2.2).
 
@@ -37,7 +44,7 @@ def match_iou(
     index = torch.full((count,), BACKGROUND, dtype=torch.int64)
     wanted = torch.nonzero(~ignore & (area(boxes) > 0)).flatten()
     if ignore.any():
-        index[_inside(anchors_xyxy, boxes[ignore]) > positive] = UNDECIDED
+        index[_inside(anchors_xyxy, boxes[ignore]) > INSIDE] = UNDECIDED
     if len(wanted):
         iou = iou_matrix(anchors_xyxy, boxes[wanted])  # (A, W)
         best, which = iou.max(dim=1)
@@ -47,8 +54,26 @@ def match_iou(
     return Targets(index, (index >= 0).float())
 
 
+def with_iou_quality(targets: Targets, predicted_xyxy: Tensor, boxes: Tensor) -> Targets:
+    """The same targets, each matched anchor's quality the IoU of its predicted box with its box.
+
+    predicted_xyxy: (A, 4) without gradient; boxes: (G, 4).
+    """
+    rows = torch.nonzero(targets.index >= 0).flatten()
+    quality = torch.zeros_like(targets.quality)
+    quality[rows] = _iou_pairs(predicted_xyxy[rows], boxes[targets.index[rows]])
+    return Targets(targets.index, quality)
+
+
+def _iou_pairs(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of pairs: (P, 4), (P, 4) -> (P,)."""
+    low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
+    inter = area(torch.cat([low, high], dim=1))
+    return inter / (area(a) + area(b) - inter).clamp(min=1e-12)
+
+
 def _give_best_anchor(index: Tensor, iou: Tensor, wanted: Tensor) -> None:
-    """Give each box its best anchor, in place; where two want the same, the better overlap has it."""
+    """Give each box its best anchor, in place; of two that want the same, the closer has it."""
     iou = iou.clone()
     for _ in range(min(iou.shape)):
         flat = int(iou.argmax())
@@ -85,36 +110,46 @@ def match_dynamic(
     scores: (A, K) in 0..1 and predicted_xyxy: (A, 4), the network's present answers, without
     gradient. An anchor is a candidate for a box when its centre lies inside it; the `top` by
     score ** alpha * IoU ** beta are taken. `quality` is that measure scaled, box by box, so that
-    its largest equals the largest IoU. A box without any candidate gets its best-overlapping anchor.
+    its largest equals the largest IoU. A box without a candidate gets its best-overlapping anchor.
     """
     count = len(anchors_xyxy)
     index = torch.full((count,), BACKGROUND, dtype=torch.int64)
     quality = torch.zeros(count)
     wanted = torch.nonzero(~ignore & (area(boxes) > 0)).flatten()
     if ignore.any():
-        index[_inside(anchors_xyxy, boxes[ignore]) > 0.5] = UNDECIDED
+        index[_inside(anchors_xyxy, boxes[ignore]) > INSIDE] = UNDECIDED
     if not len(wanted):
         return Targets(index, quality)
-    target = boxes[wanted]
-    iou = iou_matrix(predicted_xyxy, target)  # (A, W)
+    iou = iou_matrix(predicted_xyxy, boxes[wanted])  # (A, W)
     aligned = scores[:, labels[wanted]] ** alpha * iou**beta
-    centres = (anchors_xyxy[:, None, :2] + anchors_xyxy[:, None, 2:]) / 2
-    candidate = ((centres > target[None, :, :2]) & (centres < target[None, :, 2:])).all(dim=-1)
-    overlap = iou_matrix(anchors_xyxy, target)
-    lost = ~candidate.any(dim=0)
-    candidate[overlap[:, lost].argmax(dim=0), torch.nonzero(lost).flatten()] = True
-    # Before the network knows anything all measures are tiny: the anchor's own overlap breaks ties.
-    rank = torch.where(candidate, aligned + 1e-6 * overlap + 1e-12, torch.zeros(()))
-    chosen = torch.zeros_like(candidate)
-    best = rank.topk(min(top, count), dim=0).indices
-    chosen.scatter_(0, best, True)
-    chosen &= candidate
+    overlap = iou_matrix(anchors_xyxy, boxes[wanted])
+    chosen = _best_candidates(aligned, overlap, _candidates(anchors_xyxy, boxes[wanted]), top)
     # An anchor chosen by several boxes answers for the one it overlaps most.
-    iou_chosen = torch.where(chosen, iou + 1e-6 * overlap + 1e-9, torch.zeros(()))
-    value, which = iou_chosen.max(dim=1)
-    mine = value > 0
-    index[mine] = wanted[which[mine]]
+    value, which = torch.where(chosen, iou + TIE * overlap + 1e-9, 0.0).max(dim=1)
+    rows = torch.nonzero(value > 0).flatten()
+    index[rows] = wanted[which[rows]]
     scale = (iou * chosen).amax(dim=0) / (aligned * chosen).amax(dim=0).clamp(min=1e-9)
-    rows = torch.nonzero(mine).flatten()
     quality[rows] = (aligned * scale)[rows, which[rows]].clamp(0, 1)
     return Targets(index, quality)
+
+
+def _candidates(anchors_xyxy: Tensor, boxes: Tensor) -> Tensor:
+    """Which anchors have their centre inside which box: (A, W) bool."""
+    centres = (anchors_xyxy[:, None, :2] + anchors_xyxy[:, None, 2:]) / 2
+    inside = (centres > boxes[None, :, :2]) & (centres < boxes[None, :, 2:])
+    return inside.all(dim=-1)
+
+
+def _best_candidates(aligned: Tensor, overlap: Tensor, candidate: Tensor, top: int) -> Tensor:
+    """The `top` candidates of each box by `aligned`: (A, W) bool; all arguments are (A, W).
+
+    A box without candidates has the anchor that overlaps it most.
+    """
+    lost = ~candidate.any(dim=0)
+    candidate = candidate.clone()
+    candidate[overlap[:, lost].argmax(dim=0), torch.nonzero(lost).flatten()] = True
+    # Before the network knows anything all measures are tiny: the anchor's own overlap breaks ties.
+    rank = torch.where(candidate, aligned + TIE * overlap + 1e-12, 0.0)
+    chosen = torch.zeros_like(candidate)
+    chosen.scatter_(0, rank.topk(min(top, len(rank)), dim=0).indices, True)
+    return chosen & candidate

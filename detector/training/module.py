@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from detector.detections import Detections, select
-from detector.errors import DetectorError
 from detector.model.anchors import anchors_cxcywh
 from detector.model.boxes import decode
 from detector.model.checkpoint import images_to_input
 from detector.model.ssdlite import SSDLite
+from detector.training.blame import refuse, too_large
+from detector.training.feed import Batch
 from detector.training.objective import Objective, Truth
 from detector.training.recipe import Clock, Recipe, lr_factor, optimiser, param_groups
 
-Batch = tuple[Tensor, list[Truth]]
-CANDIDATE_SCORE, NMS_IOU, TOP_K = 0.01, 0.6, 100
+CANDIDATE_SCORE, NMS_IOU, TOP_K = 0.001, 0.6, 100
+Judgement = Callable[[Sequence[Detections]], dict[str, float]]
 
 
 class Training(L.LightningModule):
-    """Moves `model` towards `objective` by `recipe`, for as long as `clock` says.
+    """Moves `model` towards `objective` by `recipe`, at the pace of `clock`.
 
-    fresh: modules with random weights, which get the head's learning rate. frozen_bn: keep batch
-    norms' statistics as they are.
+    class_names: in label order. fresh: modules with random weights, which get the head's learning
+    rate. side: of the input in pixels. frozen_bn: keep batch norms' statistics as they are.
+    judge: figures for the validation pictures' detections. explain: what a sample number shows, for
+    the message when the loss breaks.
     """
+
+    anchors: Tensor  # (A, 4) cxcywh
 
     def __init__(
         self,
@@ -37,38 +42,51 @@ class Training(L.LightningModule):
         objective: Objective,
         recipe: Recipe,
         clock: Clock,
+        *,
         fresh: list[nn.Module],
         side: int,
         frozen_bn: bool,
+        judge: Judgement,
+        explain: Callable[[int], str],
     ) -> None:
         super().__init__()
-        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.to(memory_format=torch.channels_last)
         self.class_names, self.objective, self.recipe = class_names, objective, recipe
         self.clock, self.fresh, self.frozen_bn = clock, fresh, frozen_bn
-        anchors = anchors_cxcywh(model.anchors, (side, side))
-        self.register_buffer("anchors", anchors, persistent=False)
+        self.judge, self.explain = judge, explain
+        self.register_buffer("anchors", anchors_cxcywh(model.anchors, (side,) * 2), persistent=False)
         self.found: list[Detections] = []
+        self.seen: Batch | None = None
+        self.train()  # Lightning leaves modes as they are
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The loss of one batch: images (N, 3, S, S) uint8 RGB and N truths."""
-        images, truths = batch
+    def losses(self, images: Tensor, truths: list[Truth]) -> dict[str, Tensor]:
+        """{"class", "box"} of a batch, per anchor matched on any device: images uint8 RGB."""
         logits, offsets = self.model(images_to_input(images))
-        losses = self.objective(logits, offsets, self.anchors, truths)
+        sums = self.objective.sums(logits.float(), offsets.float(), self.anchors, truths)
+        count = sums.weight
+        if self._trainer is not None and self.trainer.world_size > 1:
+            count = self.trainer.strategy.reduce(count.detach().clone(), reduce_op="mean")
+        count = count.clamp(min=1.0)
+        weight = self.objective.box_weight
+        return {"class": sums.class_sum / count, "box": weight * sums.box_sum / count}
+
+    def training_step(self, batch: Batch, index: int) -> dict[str, Tensor]:
+        """The losses of one batch; DetectorError, naming pictures, where they are beyond sense."""
+        self.seen = batch
+        losses = self.losses(*batch[:2])
         total = losses["class"] + losses["box"]
-        if not torch.isfinite(total):
-            raise DetectorError(f"step {self.global_step}: the loss is {float(total)}; lower --lr")
-        size = len(truths)
-        for name, value in losses.items():
-            self.log(f"loss/{name}", value.detach(), prog_bar=True, batch_size=size)
-        return total
+        if too_large(total):
+            refuse(self, "loss", total.item())
+        self.log_dict(
+            {f"loss/{k}": v.detach() for k, v in losses.items()}, batch_size=len(batch[1])
+        )
+        return {"loss": total, **{k: v.detach() for k, v in losses.items()}}
 
-    def on_train_start(self) -> None:
-        """Time counts from the first step on."""
-        self.clock.start()
-
-    def on_train_batch_start(self, batch: Batch, index: int) -> int | None:
-        """Ends the run when its time is over."""
-        return -1 if self.clock.progress(self.global_step) >= 1 else None
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+        """Scale the gradients together down to the recipe's norm; refuse those without one."""
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        if not torch.isfinite(norm):
+            refuse(self, "gradient", norm.item())
 
     def train(self, mode: bool = True) -> Training:
         """Training mode, in which frozen batch norms stay in eval mode."""
@@ -79,19 +97,19 @@ class Training(L.LightningModule):
                     module.eval()
         return self
 
-    def on_validation_epoch_start(self) -> None:
-        """Forget the detections of the last measurement."""
-        self.found = []
-
-    def validation_step(self, batch: Batch, index: int) -> None:
+    def validation_step(self, images: Tensor, index: int) -> None:
         """Detections of each picture, boxes as fractions of it."""
-        images, _ = batch
         logits, offsets = self.model(images_to_input(images))
-        boxes, scores = decode(offsets, self.anchors).numpy(), torch.sigmoid(logits).numpy()
+        boxes = decode(offsets.float(), self.anchors).numpy()
+        scores = torch.sigmoid(logits.float()).numpy()
         for b, s in zip(boxes, scores, strict=True):
-            self.found.append(
-                select(b, s, (1, 1), self.class_names, CANDIDATE_SCORE, NMS_IOU, TOP_K)
-            )
+            found = select(b, s, (1, 1), self.class_names, CANDIDATE_SCORE, NMS_IOU, TOP_K)
+            self.found.append(found)
+
+    def on_validation_epoch_end(self) -> None:
+        """Figures of all the detections."""
+        self.log_dict({f"val/{name}": value for name, value in self.judge(self.found).items()})
+        self.found = []
 
     def configure_optimizers(self) -> Any:
         """The recipe's optimiser, its learning rates set anew at every step."""
@@ -100,11 +118,3 @@ class Training(L.LightningModule):
             made, lambda step: lr_factor(self.clock.progress(step), self.recipe.warmup)
         )
         return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the time spent."""
-        checkpoint["seconds_spent"] = self.clock.elapsed()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the time spent."""
-        self.clock.spent = float(np.asarray(checkpoint["seconds_spent"]))

@@ -3,45 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from detector.model.boxes import cxcywh_to_xyxy, decode
 from detector.training import loss
-from detector.training.matching import Targets, match_dynamic, match_iou
+from detector.training.matching import (
+    UNDECIDED,
+    Targets,
+    match_dynamic,
+    match_iou,
+    with_iou_quality,
+)
+from detector.training.options import LossOptions
 
-Matcher = Literal["iou", "dynamic"]
-ClassLoss = Literal["focal", "ohem", "quality"]
-BoxLoss = Literal["smooth-l1", "giou"]
 
+class Truth(NamedTuple):
+    """What is in one picture: xyxy (G, 4) as fractions of it, labels (G,), ignore (G,) bool.
 
-@dataclass(frozen=True)
-class Truth:
-    """What is in one picture: xyxy (G, 4) as fractions of it, labels (G,), ignore (G,) bool."""
+    A tuple, since Lightning moves no frozen dataclass between devices.
+    """
 
     xyxy: Tensor
     labels: Tensor
     ignore: Tensor
 
 
-@dataclass(frozen=True)
-class Objective:
-    """Which matcher and losses, and how the box loss weighs against the class loss."""
+class Sums(NamedTuple):
+    """Losses summed over a batch, and `weight`, the number of matched anchors to divide by."""
 
-    matcher: Matcher = "iou"
-    """Which anchors answer for a box: by overlap (SSD), or those that do it best so far (TOOD)."""
-    positive: float = 0.5
-    """Overlap from which the iou matcher makes an anchor answer for a box."""
-    negative: float = 0.4
-    """Overlap below which an anchor is background; between the two it counts for nothing."""
-    class_loss: ClassLoss = "focal"
-    """focal; ohem: cross entropy with hard negatives 3:1 (SSD); quality: focal on IoU targets."""
-    box_loss: BoxLoss = "smooth-l1"
-    """smooth-l1 on the offsets (SSD), or giou on the boxes."""
-    box_weight: float = 1.0
-    """Factor of the box loss."""
+    class_sum: Tensor
+    box_sum: Tensor
+    weight: Tensor
+
+
+@dataclass(frozen=True)
+class Objective(LossOptions):
+    """The options' matcher and losses at work."""
 
     def __call__(
         self, logits: Tensor, offsets: Tensor, anchors: Tensor, truths: list[Truth]
@@ -50,30 +50,41 @@ class Objective:
 
         logits (N, A, K), offsets (N, A, 4), anchors (A, 4) cxcywh fractions.
         """
+        sums = self.sums(logits, offsets, anchors, truths)
+        count = sums.weight.clamp(min=1.0)
+        return {"class": sums.class_sum / count, "box": self.box_weight * sums.box_sum / count}
+
+    def sums(self, logits: Tensor, offsets: Tensor, anchors: Tensor, truths: list[Truth]) -> Sums:
+        """The same before the division, which devices that train together must do together."""
         anchors_xyxy = cxcywh_to_xyxy(anchors)
-        class_sum, box_sum, weight_sum = logits.new_zeros(()), logits.new_zeros(()), 0.0
+        total = Sums(logits.new_zeros(()), logits.new_zeros(()), logits.new_zeros(()))
         for scores, moves, truth in zip(logits, offsets, truths, strict=True):
             targets = self._match(scores, moves, anchors, anchors_xyxy, truth)
             mine = torch.nonzero(targets.index >= 0).flatten()
             rows = targets.index[mine]
-            class_sum = class_sum + self._class_loss(scores, targets, truth.labels, mine, rows)
             weights = targets.quality[mine] if self.matcher == "dynamic" else torch.ones(len(mine))
-            if len(mine):
-                each = self._box_loss(moves[mine], anchors[mine], truth.xyxy[rows])
-                box_sum = box_sum + (each * weights).sum()
-            weight_sum += float(weights.sum())
-        count = max(weight_sum, 1.0)
-        return {"class": class_sum / count, "box": self.box_weight * box_sum / count}
+            box = self._box_loss(moves[mine], anchors[mine], truth.xyxy[rows])
+            total = Sums(
+                total.class_sum + self._class_loss(scores, targets, truth.labels, mine, rows),
+                total.box_sum + (box * weights).sum(),
+                total.weight + weights.sum(),
+            )
+        return total
 
     def _match(
         self, logits: Tensor, offsets: Tensor, anchors: Tensor, anchors_xyxy: Tensor, truth: Truth
     ) -> Targets:
-        if self.matcher == "iou":
-            return match_iou(
-                anchors_xyxy, truth.xyxy, truth.ignore, positive=self.positive, negative=self.negative
-            )
         with torch.no_grad():
             scores, boxes = torch.sigmoid(logits), decode(offsets[None], anchors)[0]
+        if self.matcher == "iou":
+            found = match_iou(
+                anchors_xyxy,
+                truth.xyxy,
+                truth.ignore,
+                positive=self.positive,
+                negative=self.negative,
+            )
+            return with_iou_quality(found, boxes, truth.xyxy)
         return match_dynamic(anchors_xyxy, truth.xyxy, truth.labels, truth.ignore, scores, boxes)
 
     def _class_loss(
@@ -82,7 +93,7 @@ class Objective:
         wanted = torch.zeros_like(logits)
         soft = self.class_loss == "quality"
         wanted[mine, labels[rows]] = targets.quality[mine] if soft else 1.0
-        decided = targets.index != -2
+        decided = targets.index != UNDECIDED
         logits, wanted = logits[decided], wanted[decided]
         if self.class_loss == "ohem":
             return loss.hard_negative(logits, wanted)

@@ -5,38 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from detector.model.ssdlite import SSDLite
+from detector.training.options import OptimiserName, Recipe
 
-OptimiserName = Literal["adamw", "sgd", "rmsprop"]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The knobs of a run; the defaults are for fine-tuning from COCO."""
-
-    optimiser: OptimiserName = "adamw"
-    """adamw; sgd with momentum 0.9; rmsprop, the MobileNet papers' (decay and momentum 0.9)."""
-    lr: float = 2e-4
-    """Learning rate of layers that come with weights."""
-    head_lr: float = 1e-3
-    """Learning rate of layers that start at random."""
-    weight_decay: float = 0.05
-    """Never applied to depthwise filters, batch norms and biases (MobileNetV1, section 3.2)."""
-    warmup: float = 0.05
-    """Share of the run over which the learning rates rise from zero."""
-    clip: float = 10.0
-    """Largest norm of all gradients together."""
-    ema: float = 0.99
-    """Decay of the weights' moving average, which is what is measured and kept; 0 for none."""
+__all__ = ["Clock", "Recipe", "ema_step", "lr_factor", "optimiser", "param_groups"]
 
 
-def param_groups(model: SSDLite, recipe: Recipe, fresh: Iterable[nn.Module]) -> list[dict[str, Any]]:
+def param_groups(
+    model: SSDLite, recipe: Recipe, fresh: Iterable[nn.Module]
+) -> list[dict[str, Any]]:
     """Parameters by learning rate and decay. fresh: modules that start from random weights."""
     new = {id(p) for module in fresh for p in module.parameters()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -62,21 +44,34 @@ def optimiser(groups: list[dict[str, Any]], name: OptimiserName) -> torch.optim.
 
 
 def lr_factor(progress: float, warmup: float) -> float:
-    """Share of the learning rate at `progress` in 0..1: up linearly, then down as a cosine."""
+    """Share of the learning rate at `progress` in 0..1: up linearly, then down as a cosine.
+
+    Never below 1e-3 on the way up: the first step would be wasted.
+    """
     if progress < warmup:
         return max(progress / warmup, 1e-3)
     done = (progress - warmup) / max(1 - warmup, 1e-9)
     return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
+def ema_step(average: Tensor, value: Tensor, updates: int, decay: float) -> Tensor:
+    """The moving average after one more `value`; `updates`: how many it has had.
+
+    The decay starts at 0.1 and rises, or the average of a short run would be of its beginnings.
+    Written as a step towards the value, so that what never changes stays the same to the bit.
+    """
+    kept = min(decay, (1 + updates) / (10 + updates))
+    return average + (value - average) * (1 - kept)
+
+
 class Clock:
-    """How far a run is, in 0..1: by steps, or by time where minutes were asked for."""
+    """How far a run is, in 0..1: by steps, or by time where seconds are given."""
 
     def __init__(self, steps: int = 0, seconds: float = 0.0) -> None:
         if not (steps > 0 or seconds > 0):
             raise ValueError("a run needs steps or seconds")
         self.steps, self.seconds = steps, seconds
-        self.spent = 0.0  # seconds, of earlier parts of a resumed run too
+        self.spent = 0.0  # seconds, of earlier parts of a resumed run
         self._since: float | None = None
 
     def start(self) -> None:
@@ -84,9 +79,14 @@ class Clock:
         self._since = time.monotonic()
 
     def elapsed(self) -> float:
-        """Seconds trained so far."""
+        """Seconds trained so far, measurements included."""
         return self.spent + (time.monotonic() - self._since if self._since is not None else 0.0)
 
     def progress(self, step: int) -> float:
         """0 at the start, 1 when the run is over."""
         return min(1.0, self.elapsed() / self.seconds if self.seconds else step / self.steps)
+
+    def left(self, step: int) -> float:
+        """Seconds to go, as things went so far; inf before the first step."""
+        progress = self.progress(step)
+        return self.elapsed() * (1 - progress) / progress if progress > 0 else math.inf

@@ -1,0 +1,78 @@
+"""`detector train`: a detector from your own labelled pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from detector.commands.options import shown
+from detector.errors import DetectorError
+from detector.training.options import Machine, Settings
+
+MachineGroup = Annotated[Machine, tyro.conf.arg(name="machine"), tyro.conf.OmitArgPrefixes]
+
+
+@dataclass(frozen=True)
+class Train(Settings):
+    """Train a detector on your own pictures (needs the train extra); --data is all it must be told.
+
+    It leaves a folder runs/NAME: model.onnx and model-int8.onnx for the demo, best.ckpt, last.ckpt,
+    weights.safetensors, log.csv, tensorboard, metrics.json, args.yaml and report.html.
+    """
+
+    name: Annotated[str | None, shown("NAME", "the data card's")] = None
+    """What to call the run."""
+    out: Path = Path("runs")
+    """The folder that the run's folder is made in."""
+    overwrite: bool = False
+    """Replace the run of this name, if there is one."""
+    resume: Annotated[Path | None, shown("RUN")] = None
+    """Go on with the run in this folder (runs/mango), exactly as if it had never stopped."""
+    machine: MachineGroup = field(default_factory=Machine)
+
+    def run(self) -> int:
+        """Trains; the last line printed is the command to try the result."""
+        from detector.training import run
+        from detector.training.folder import claim, read_settings, write_settings
+
+        command = shlex.join(["detector", "train", *_words()])
+        settings = self._settings() if self.resume is None else read_settings(self.resume)
+        if self.resume is not None:
+            self._refuse_changes()
+            settings = dataclasses.replace(settings, data=self.data or settings.data)
+        data = run.load(settings)
+        folder = self.resume or self.out / (self.name or data.name)
+        if self.resume is None and run.is_first():
+            claim(folder, overwrite=self.overwrite)
+            write_settings(folder, settings, command)
+        pace = run.train(settings, self.machine, folder, data)
+        if run.is_first():
+            print(run.finish(settings, folder, data, pace, command))
+        return 0
+
+    def _settings(self) -> Settings:
+        """This without what concerns the folder and the machine."""
+        return Settings(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Settings)})
+
+    def _refuse_changes(self) -> None:
+        """Raise DetectorError for options that a resumed run takes from its beginning."""
+        plain = Train()
+        free = {"data", "resume", "machine"}
+        for f in dataclasses.fields(self):
+            if f.name not in free and getattr(self, f.name) != getattr(plain, f.name):
+                raise DetectorError(
+                    f"--resume {self.resume}: goes on with the settings in its args.yaml; leave "
+                    f"out --{f.name.replace('_', '-')}, or start a new run"
+                )
+
+
+def _words() -> list[str]:
+    """The options as typed."""
+    words = sys.argv[1:]
+    return words[1:] if words[:1] == ["train"] else words

@@ -1,0 +1,150 @@
+"""What happens around the steps of a run: its average, its end, its measurements, its files."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback, WeightAveraging
+from torch import Tensor
+
+from detector.model.checkpoint import ModelCard
+from detector.training.plan import MEASURING_SHARE
+from detector.training.recipe import Clock, ema_step
+from detector.training.start import card_fields
+
+AP = "val/AP"
+LAST, BEST = "last.ckpt", "best.ckpt"
+
+
+def moving_average(decay: float) -> WeightAveraging:
+    """Lightning's weight averaging with this project's decay; batch norms' statistics too."""
+
+    def step(average: Tensor, value: Tensor, updates: Tensor | int) -> Tensor:
+        return ema_step(average, value, int(updates), decay)
+
+    return WeightAveraging(avg_fn=step)
+
+
+class Pace(Callback):
+    """Has AP measured `times` a run, and ends it: when the clock says so or nothing gets better.
+
+    patience: measurements without a better AP after which to stop; 0: never.
+    """
+
+    def __init__(self, clock: Clock, times: int, patience: int) -> None:
+        self.clock, self.times, self.patience = clock, times, patience
+        self.best, self.best_step, self.stale = -1.0, 0, 0
+        self.finished = False
+        self.improved = False  # by the last measurement
+        self._marked = 0
+        self._measuring = 0.0  # seconds
+        self._since = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Time counts from here."""
+        self.clock.start()
+        self._marked = self._mark(trainer.global_step)
+        trainer.val_check_batch = math.inf
+
+    def _mark(self, step: int) -> int:
+        return math.floor(self.clock.progress(step) * self.times + 1e-9)
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Decide whether to measure now, and whether this was the last step."""
+        mark = self._mark(trainer.global_step)
+        dear = self._measuring > MEASURING_SHARE * self.clock.elapsed()
+        due = mark > self._marked and not (self.clock.seconds and dear)
+        if due:
+            self._marked = mark
+        # Lightning looks at this number next: after every batch, or never.
+        trainer.val_check_batch = 1 if due else math.inf
+        if self.clock.progress(trainer.global_step) >= 1:
+            self.finished = trainer.should_stop = True  # Lightning measures once more, then stops
+
+    def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """The time measuring takes is counted."""
+        self._since = time.monotonic()
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Remember the best."""
+        self._measuring += time.monotonic() - self._since
+        ap = float(trainer.callback_metrics[AP])
+        self.improved = ap > self.best  # a nan never is
+        if self.improved:
+            self.best, self.best_step, self.stale = ap, trainer.global_step, 0
+        else:
+            self.stale += 1
+        if self.patience and self.stale >= self.patience:
+            self.finished = trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run goes on from."""
+        kept = ("best", "best_step", "stale", "finished")
+        return {**{name: getattr(self, name) for name in kept}, "seconds": self.clock.elapsed()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.clock.spent = state_dict.pop("seconds")
+        for name, value in state_dict.items():
+            setattr(self, name, value)
+
+
+class Keep(Callback):
+    """Writes last.ckpt every `seconds` and after each measurement, best.ckpt when AP is better.
+
+    Stands behind `Pace` and the average in the trainer's list, whose state it saves.
+    """
+
+    def __init__(self, folder: Path, card: ModelCard, pace: Pace, seconds: float) -> None:
+        self.folder, self.card, self.pace, self.seconds = folder, card, pace, seconds
+        self._saved = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save when it is time."""
+        if time.monotonic() - self._saved >= self.seconds and not self.pace.finished:
+            self._save(trainer, LAST)
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Save what was measured."""
+        if self.pace.improved or not (self.folder / BEST).exists():
+            self._save(trainer, BEST)
+        self._save(trainer, LAST)
+
+    def _save(self, trainer: L.Trainer, name: str) -> None:
+        trainer.save_checkpoint(self.folder / name)
+        self._saved = time.monotonic()
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """A checkpoint says which network it is of."""
+        checkpoint["card"] = card_fields(self.card)
+
+
+def same_classes(path: Path, theirs: tuple[str, ...], ours: tuple[str, ...]) -> str:
+    """Why a run with classes `theirs` cannot go on with `ours`, or ''."""
+    if theirs == ours:
+        return ""
+    gone = [name for name in theirs if name not in ours]
+    new = [name for name in ours if name not in theirs]
+    parts = [f"without {', '.join(gone)}" if gone else "", f"with {', '.join(new)}" if new else ""]
+    how = " and ".join(part for part in parts if part) or "in another order"
+    return f"{path}: was trained on other classes: the data now comes {how}"

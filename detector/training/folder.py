@@ -1,0 +1,91 @@
+"""The folder of a run: claimed once, never overwritten by accident; its settings in args.yaml."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from detector.errors import DetectorError
+from detector.outfile import cannot_write, write_whole
+from detector.training.options import LossOptions, Recipe, Settings
+
+ARGS = "args.yaml"
+
+
+def claim(folder: Path, *, overwrite: bool) -> None:
+    """Make the folder of a new run, with those above it.
+
+    Raises DetectorError when it holds something (`overwrite` then empties it, if it is a run's), or
+    cannot be made or written.
+    """
+    try:
+        if folder.is_file():
+            raise DetectorError(f"{folder}: is a file; choose another --name or --out")
+        if folder.is_dir() and any(folder.iterdir()):
+            _clear(folder, overwrite)
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{os.getpid()}.part"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise cannot_write(folder, "train:", error) from error
+
+
+def _clear(folder: Path, overwrite: bool) -> None:
+    if not overwrite:
+        raise DetectorError(
+            f"{folder}: exists already; choose another --name, continue with --resume {folder}, "
+            "or replace it with --overwrite"
+        )
+    if not (folder / ARGS).is_file():
+        raise DetectorError(
+            f"{folder}: is not empty and not the folder of a run (no {ARGS} in it), so --overwrite "
+            "leaves it alone; choose another --name"
+        )
+    shutil.rmtree(folder)
+
+
+def write_settings(folder: Path, settings: Settings, command: str) -> None:
+    """args.yaml: every setting, defaults too, and the command that made the run."""
+    text = yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False, allow_unicode=True)
+    write_whole(folder / ARGS, f"# {command}\n{text}".encode(), "train:")
+
+
+def read_settings(folder: Path) -> Settings:
+    """The settings of a run. Raises DetectorError when there are none, or some make no sense."""
+    path = folder / ARGS
+    if not path.is_file():
+        raise DetectorError(
+            f"--resume {folder}: no {ARGS} in it; expected the folder of a run, such as runs/mango"
+        )
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        first = str(error).splitlines()[0]
+        raise DetectorError(f"{path}: cannot be read ({first}); start the run again") from error
+    made: Settings = _make(Settings, fields, path)
+    return made
+
+
+_NESTED: dict[str, type] = {"recipe": Recipe, "losses": LossOptions}
+
+
+def _make(kind: type, fields: object, path: Path) -> Any:
+    """A dataclass of plain fields; DetectorError for an unknown one, naming the nearest."""
+    if not isinstance(fields, Mapping):
+        raise DetectorError(f"{path}: expected settings, one a line; start the run again")
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    values: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1)
+            raise DetectorError(f"{path}: unknown setting {name!r}; did you mean {near or known}?")
+        values[name] = _make(_NESTED[name], value, path) if name in _NESTED else value
+    return kind(**values)

@@ -1,0 +1,112 @@
+"""What a training run can be told. No torch here: `detector --help` shows it without."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import tyro
+
+from detector.commands.options import shown
+
+OptimiserName = Literal["adamw", "sgd", "rmsprop"]
+Matcher = Literal["iou", "dynamic"]
+ClassLoss = Literal["focal", "ohem", "quality"]
+BoxLoss = Literal["smooth-l1", "giou"]
+BatchNorms = Literal["auto", "frozen", "trained"]
+Precision = Literal["auto", "32", "bf16-mixed"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the network is moved; the defaults are for fine-tuning from COCO."""
+
+    optimiser: OptimiserName = "adamw"
+    """adamw; sgd with momentum 0.9; rmsprop, the MobileNet papers' (decay and momentum 0.9)."""
+    lr: float = 2e-4
+    """Learning rate of layers that come with weights."""
+    head_lr: float = 1e-3
+    """Learning rate of layers that start at random."""
+    weight_decay: float = 0.05
+    """Never applied to depthwise filters, batch norms and biases (MobileNetV1, section 3.2)."""
+    warmup: float = 0.05
+    """Share of the run over which the learning rates rise from zero."""
+    clip: float = 10.0
+    """Largest norm of all gradients together."""
+    ema: float = 0.99
+    """Decay of the weights' moving average, which is what is measured and kept; 0 for none."""
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """Which matcher and losses, and how the box loss weighs against the class loss."""
+
+    matcher: Matcher = "iou"
+    """Which anchors answer for a box: by overlap (SSD), or those that do it best so far (TOOD)."""
+    positive: float = 0.5
+    """Overlap from which the iou matcher makes an anchor answer for a box."""
+    negative: float = 0.4
+    """Overlap below which an anchor is background; between the two it counts for nothing."""
+    class_loss: ClassLoss = "focal"
+    """focal; ohem: cross entropy with hard negatives 3:1 (SSD); quality: focal on IoU targets."""
+    box_loss: BoxLoss = "smooth-l1"
+    """smooth-l1 on the offsets (SSD), or giou on the boxes."""
+    box_weight: float = 1.0
+    """Factor of the box loss."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides what a run learns: the same settings and data give the same run."""
+
+    data: Annotated[str, shown("CARD.yaml or FOLDER", "required")] = ""
+    """A data card, a folder of labelled pictures, a COCO json or a CSV."""
+    backbone: str = "mobilenet_v2"
+    """Which network; a wrong name lists them all."""
+    width: float = 1.0
+    """Width multiplier: 0.5 has half the channels in every layer."""
+    size: int = 300
+    """Side of the network's input in pixels, 96 to 640."""
+    weights: str = "coco"
+    """coco: the embedded ones; imagenet: the backbone's, downloaded; none: random; or a file:
+    .safetensors, or best.ckpt of a run."""
+    epochs: Annotated[float | None, shown("N")] = None
+    """How often each picture is seen. Without it and --minutes: 640 x the root of their number
+    pictures in all, so 9,000 for 200 pictures: ten minutes on two good cores."""
+    minutes: Annotated[float | None, shown("N")] = None
+    """Train so long by the clock instead."""
+    batch: int = 16
+    """Pictures a step, on each device."""
+    seed: int = 0
+    """Another number, another order and other random views of the pictures."""
+    precision: Precision = "auto"
+    """bf16-mixed halves the time on CPUs that have it (AVX512_BF16, AMX): auto asks the CPU."""
+    bn: BatchNorms = "auto"
+    """Batch norms' statistics: auto keeps those of the weights it starts from, below 500 pictures
+    or 8 a batch, where new ones would be too noisy."""
+    patience: int = 0
+    """Stop after so many measurements (there are about ten a run) without a better AP; 0: never."""
+    crops: float = 0.8
+    """Chance of a random crop, among the pictures not zoomed out."""
+    zoom: float = 0.2
+    """Chance of a picture being zoomed out."""
+    recipe: Annotated[Recipe, tyro.conf.arg(name="recipe"), tyro.conf.OmitArgPrefixes] = field(
+        default_factory=Recipe
+    )
+    losses: Annotated[LossOptions, tyro.conf.arg(name="losses"), tyro.conf.OmitArgPrefixes] = field(
+        default_factory=LossOptions
+    )
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run is done with; it may change when a run is resumed."""
+
+    workers: int = -1
+    """Processes that prepare pictures; -1 for half the cores, at most 8."""
+    devices: int = 1
+    """Processes that train together on this machine, each on a batch of its own."""
+    num_nodes: int = 1
+    """Machines that train together (start the same command on each, with torchrun)."""
+    save_seconds: float = 60.0
+    """How often last.ckpt is written, from which --resume goes on."""

@@ -1,0 +1,123 @@
+"""The network a run starts from."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from detector.errors import DetectorError
+from detector.model import checkpoint
+from detector.model.anchors import AnchorSpec, ssd_spec
+from detector.model.checkpoint import ModelCard
+from detector.model.ssdlite import SSDLite
+from detector.training.options import Settings
+from detector.training.transfer import PRIOR, copy_backbone, copy_weights
+
+COCO = Path(__file__).parents[1] / "weights" / "ssdlite_mobilenet_v2_coco.safetensors"
+
+
+def first_network(
+    settings: Settings, class_names: tuple[str, ...], trained_on: str
+) -> tuple[SSDLite, ModelCard, list[nn.Module]]:
+    """The network, its card, and which of its modules start from random weights.
+
+    Random ones are drawn from torch's generator. Raises DetectorError for weights that are
+    missing, damaged, or of another network.
+    """
+    card = ModelCard(
+        class_names,
+        alpha=settings.width,
+        backbone=settings.backbone,
+        trained_on=trained_on,
+        input_size=settings.size,
+    )
+    if settings.weights == "none":
+        return _random(card, ssd_spec(settings.size))
+    if settings.weights == "imagenet":
+        from detector.model.pretrained import imagenet_backbone
+
+        model, card, _ = _random(card, ssd_spec(settings.size))
+        return model, card, copy_backbone(model, imagenet_backbone(settings.backbone))
+    source, theirs = _read(settings.weights)
+    card = replace(card, anchors=theirs.anchors, head=theirs.head)
+    model = checkpoint.build(card)
+    return model, card, copy_weights(model, class_names, source, theirs.class_names)
+
+
+def _random(card: ModelCard, anchors: AnchorSpec) -> tuple[SSDLite, ModelCard, list[nn.Module]]:
+    card = replace(card, anchors=anchors)
+    model = checkpoint.build(card)
+    for head in model.class_heads:
+        predict = head.get_submodule("predict")
+        assert isinstance(predict, nn.Conv2d)
+        assert predict.bias is not None
+        nn.init.constant_(predict.bias, -math.log((1 - PRIOR) / PRIOR))
+    return model, card, [model]
+
+
+def _read(weights: str) -> tuple[SSDLite, ModelCard]:
+    if weights == "coco":
+        return checkpoint.load(COCO)
+    if Path(weights).suffix != ".ckpt":
+        if not Path(weights).is_file():
+            raise DetectorError(
+                f"--weights {weights}: no such file; expected coco, imagenet, none, a "
+                ".safetensors file or best.ckpt of a run"
+            )
+        return checkpoint.load(weights)
+    return from_run(load_checkpoint(Path(weights)), weights)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A run's .ckpt; DetectorError unless it is a whole one. Nothing but tensors is unpickled."""
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise DetectorError(f"{path}: no such checkpoint") from error
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DetectorError(
+            f"{path}: not a whole checkpoint ({first}); expected best.ckpt or last.ckpt of a run"
+        ) from error
+    if not (isinstance(loaded, dict) and {"card", "state_dict"} <= set(loaded)):
+        raise DetectorError(f"{path}: not a checkpoint of ours; expected best.ckpt of a run")
+    return loaded
+
+
+def from_run(loaded: Mapping[str, Any], where: str) -> tuple[SSDLite, ModelCard]:
+    """The averaged network in a run's checkpoint, in eval mode, and its card."""
+    card = card_from(loaded["card"])
+    model = checkpoint.build(card)
+    tensors = {
+        name.removeprefix("model."): tensor
+        for name, tensor in loaded["state_dict"].items()
+        if name.startswith("model.")
+    }
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise DetectorError(f"{where}: its weights do not fit its card; train again") from error
+    return model.eval(), card
+
+
+def card_fields(card: ModelCard) -> dict[str, Any]:
+    """A card as plain values, for a checkpoint."""
+    return asdict(card)
+
+
+def card_from(fields: Mapping[str, Any]) -> ModelCard:
+    """The card that `card_fields` took apart."""
+    anchors = fields["anchors"]
+    spec = None
+    if anchors is not None:
+        shapes = tuple(tuple((w, h) for w, h in cells) for cells in anchors["shapes_wh"])
+        spec = AnchorSpec(anchors["native_size"], shapes, anchors["first_stride"])
+    names = tuple(fields["class_names"])
+    return ModelCard(**{**fields, "class_names": names, "anchors": spec})
