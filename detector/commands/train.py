@@ -7,7 +7,7 @@ import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -62,14 +62,24 @@ class Train(Settings):
 
     def _refuse_changes(self) -> None:
         """Raise DetectorError for options that a resumed run takes from its beginning."""
-        plain = Train()
         free = {"data", "resume", "machine"}
-        for f in dataclasses.fields(self):
-            if f.name not in free and getattr(self, f.name) != getattr(plain, f.name):
-                raise DetectorError(
-                    f"--resume {self.resume}: goes on with the settings in its args.yaml; leave "
-                    f"out --{f.name.replace('_', '-')}, or start a new run"
-                )
+        if changed := [name for name in _changes(self, Train()) if name not in free]:
+            raise DetectorError(
+                f"--resume {self.resume}: goes on with the settings in its args.yaml; leave "
+                f"out --{changed[0].replace('_', '-')}, or start a new run"
+            )
+
+
+def _changes(given: Any, plain: Any) -> list[str]:
+    """Names of the options that differ, those of groups without the group's."""
+    names: list[str] = []
+    for field_ in dataclasses.fields(given):
+        mine, other = getattr(given, field_.name), getattr(plain, field_.name)
+        if mine != other and dataclasses.is_dataclass(mine) and field_.name != "machine":
+            names += _changes(mine, other)
+        elif mine != other:
+            names.append(field_.name)
+    return names
 
 
 def _words() -> list[str]:

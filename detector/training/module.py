@@ -54,7 +54,9 @@ class Training(L.LightningModule):
         self.class_names, self.objective, self.recipe = class_names, objective, recipe
         self.clock, self.fresh, self.frozen_bn = clock, fresh, frozen_bn
         self.judge, self.explain = judge, explain
-        self.register_buffer("anchors", anchors_cxcywh(model.anchors, (side,) * 2), persistent=False)
+        self.register_buffer(
+            "anchors", anchors_cxcywh(model.anchors, (side,) * 2), persistent=False
+        )
         self.found: list[Detections] = []
         self.seen: Batch | None = None
         self.train()  # Lightning leaves modes as they are

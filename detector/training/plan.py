@@ -17,6 +17,9 @@ MEASURING_COST = 0.5  # of a picture, against learning from one: forward only, t
 MAX_WORKERS = 8
 SIZES = (96, 640)
 BF16 = frozenset({"avx512_bf16", "amx_bf16"})
+# Up to this size the fifth map is 1x1, and oneDNN (torch 2.14) reads memory that nobody wrote when
+# it works out the gradient of a depthwise filter at stride 2 there, in bfloat16.
+NO_BF16 = 256
 
 
 def check(settings: Settings, machine: Machine) -> None:
@@ -30,6 +33,10 @@ def check(settings: Settings, machine: Machine) -> None:
         raise DetectorError("--minutes is for one process, clocks differ; use --epochs")
     if settings.batch == 1 and (settings.bn == "trained" or settings.weights == "none"):
         raise DetectorError("--batch 1: batch norms cannot learn from one picture; use 2 or more")
+    if settings.precision == "bf16-mixed" and settings.size <= NO_BF16:
+        raise DetectorError(
+            f"--precision bf16-mixed: gives wrong gradients up to --size {NO_BF16}; use 32 or auto"
+        )
     losses, recipe = settings.losses, settings.recipe
     positive = {
         "--epochs": settings.epochs,
@@ -98,7 +105,7 @@ def precision(settings: Settings) -> str:
     """Lightning's name of the arithmetic to use."""
     if settings.precision != "auto":
         return settings.precision
-    return "bf16-mixed" if cpu_features() & BF16 else "32"
+    return "bf16-mixed" if settings.size > NO_BF16 and cpu_features() & BF16 else "32"
 
 
 def workers(machine: Machine) -> int:

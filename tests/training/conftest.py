@@ -27,7 +27,7 @@ def draw(name: str, seed: int, side: int) -> tuple[np.ndarray, tuple[int, int, i
 
 @pytest.fixture(scope="session")
 def make_shapes() -> Callable[..., Path]:
-    """make_shapes(folder, train=12, val=4): a YOLO data set of discs and squares, each its class."""
+    """make_shapes(folder, train=12, val=4): YOLO, a disc or a square each."""
 
     def make(
         folder: Path,

@@ -24,7 +24,9 @@ def test_focal_without_gamma_is_weighted_cross_entropy():
     torch.manual_seed(0)
     logits, targets = torch.randn(5, 3), torch.randint(0, 2, (5, 3)).float()
     ce = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
-    assert float(loss.focal(logits, targets, alpha=0.5, gamma=0.0)) == pytest.approx(0.5 * float(ce))
+    assert float(loss.focal(logits, targets, alpha=0.5, gamma=0.0)) == pytest.approx(
+        0.5 * float(ce)
+    )
 
 
 def test_focal_stands_extreme_logits():

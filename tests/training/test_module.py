@@ -106,7 +106,7 @@ def test_spoilt_weights_are_not_blamed_on_the_pictures():
     training = make().train()
     with torch.no_grad():
         next(training.model.parameters()).fill_(float("nan"))
-    with pytest.raises(DetectorError, match="weights are no numbers any more.*lower --lr"):
+    with pytest.raises(DetectorError, match=r"weights are no numbers any more.*lower --lr"):
         training.training_step(batch([TRUTH]), 0)
 
 

@@ -90,9 +90,7 @@ def test_undecided_anchors_count_for_nothing():
 def test_losses_are_per_matched_anchor():
     logits, offsets = outputs()
     once = Objective()(logits, offsets, ANCHORS, [ONE])
-    twice = Objective()(
-        logits.expand(2, -1, -1), offsets.expand(2, -1, -1), ANCHORS, [ONE, ONE]
-    )
+    twice = Objective()(logits.expand(2, -1, -1), offsets.expand(2, -1, -1), ANCHORS, [ONE, ONE])
     for name in ("class", "box"):
         assert once[name].item() == pytest.approx(twice[name].item(), rel=1e-5)
 

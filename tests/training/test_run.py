@@ -148,7 +148,9 @@ def test_a_finished_run_is_not_trained_again(trained, shapes, capsys):
 
 def test_going_on_with_other_classes(trained, make_shapes, tmp_path):
     other = make_shapes(tmp_path / "other", names=("disc", "cube"))
-    with pytest.raises(DetectorError, match="without square and with cube; --resume needs the same"):
+    with pytest.raises(
+        DetectorError, match="without square and with cube; --resume needs the same"
+    ):
         train(other, trained[0], epochs=4)
 
 
@@ -188,6 +190,7 @@ def test_a_class_in_val_that_train_lacks_is_told(make_shapes, tmp_path, capsys):
         ({"epochs": 0}, "--epochs 0: expected more than 0"),
         ({"batch": 0}, "--batch 0"),
         ({"batch": 1}, "batch norms cannot learn from one picture"),
+        ({"precision": "bf16-mixed"}, "wrong gradients up to --size 256"),
         ({"crops": 1.5}, "--crops 1.5: expected 0 to 1"),
         ({"recipe": Recipe(lr=float("nan"))}, "--lr nan"),
         ({"recipe": Recipe(ema=-0.1)}, "--ema -0.1"),
@@ -208,15 +211,18 @@ def test_a_loss_that_explodes_names_pictures(shapes, tmp_path):
 
 
 def test_out_of_memory_says_which_batch_to_use():
-    with pytest.raises(DetectorError, match="out of memory with --batch 16 at 300 px; use --batch 8"):
-        with run.short_memory(Settings()):
-            torch.empty(1 << 55, dtype=torch.uint8)
-    with pytest.raises(DetectorError, match="use a smaller --size"):
-        with run.short_memory(Settings(batch=1)):
-            raise MemoryError
-    with pytest.raises(RuntimeError, match="size"):
-        with run.short_memory(Settings()):
-            torch.zeros(2) @ torch.zeros(3)
+    with (
+        pytest.raises(DetectorError, match="with --batch 16 at 300 px; use --batch 8"),
+        run.short_memory(Settings()),
+    ):
+        torch.empty(1 << 55, dtype=torch.uint8)
+    with (
+        pytest.raises(DetectorError, match="use a smaller --size"),
+        run.short_memory(Settings(batch=1)),
+    ):
+        raise MemoryError
+    with pytest.raises(RuntimeError, match="size"), run.short_memory(Settings()):
+        torch.zeros(2) @ torch.zeros(3)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no file size limits on Windows")
@@ -245,7 +251,7 @@ def test_an_existing_run_is_never_overwritten_unasked(tmp_path):
     folder = tmp_path / "runs" / "a"
     claim(folder, overwrite=False)
     write_settings(folder, SMALL, "detector train --data x")
-    with pytest.raises(DetectorError, match="exists already.*--resume.*--overwrite"):
+    with pytest.raises(DetectorError, match=r"exists already.*--resume.*--overwrite"):
         claim(folder, overwrite=False)
     claim(folder, overwrite=True)
     assert list(folder.iterdir()) == []
@@ -330,6 +336,7 @@ def test_precision_follows_the_cpu(monkeypatch):
     monkeypatch.setattr(plan, "cpu_features", lambda: frozenset({"avx512_bf16", "sse"}))
     assert plan.precision(Settings()) == "bf16-mixed"
     assert plan.precision(Settings(precision="32")) == "32"
+    assert plan.precision(Settings(size=256)) == "32"
     monkeypatch.setattr(plan, "cpu_features", lambda: frozenset({"sse"}))
     assert plan.precision(Settings()) == "32"
 
@@ -345,7 +352,10 @@ def test_processes_that_train_together_share_one_order():
 
 
 def test_the_last_tenth_is_calm():
-    calm = [places[0][1] for places, _ in zip(Places(Clock(steps=10).progress, 2), range(10))]
+    calm = [
+        places[0][1]
+        for places, _ in zip(Places(Clock(steps=10).progress, 2), range(10), strict=False)
+    ]
     assert calm == [False] * 9 + [True]
 
 
@@ -360,7 +370,9 @@ def test_a_sample_is_traced_to_its_picture(shapes):
         example = feed.example(index)
         assert number == index
         width = (truth.xyxy[0, 2] - truth.xyxy[0, 0]) * 96  # a flip keeps it
-        assert float(width) == pytest.approx(float(example.xyxy[0, 2] - example.xyxy[0, 0]), abs=0.1)
+        assert float(width) == pytest.approx(
+            float(example.xyxy[0, 2] - example.xyxy[0, 0]), abs=0.1
+        )
 
 
 def test_the_judge_gives_full_marks_for_the_truth(shapes, tmp_path):
@@ -398,5 +410,3 @@ def test_args_are_plain_yaml(tmp_path):
     text = (tmp_path / "args.yaml").read_text()
     assert text.startswith("# detector train --data x\n")
     assert yaml.safe_load(text)["recipe"]["optimiser"] == "adamw"
-
-
