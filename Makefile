@@ -11,7 +11,9 @@ demo: $(VENV)/.base
 	$(BIN)/python demo.py $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	# The fast ones first, and in a process of their own: the slow ones load every library there is.
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
