@@ -39,12 +39,15 @@ def claim(folder: Path, *, overwrite: bool) -> None:
 
 
 def _clear(folder: Path, overwrite: bool) -> None:
-    if not overwrite:
+    """Empty the folder of a run, if that was asked for or the run never began."""
+    is_run = (folder / ARGS).is_file()
+    began = any(path.suffix in (".csv", ".ckpt", ".onnx") for path in folder.iterdir())
+    if not overwrite and (began or not is_run):
         raise DetectorError(
             f"{folder}: exists already; choose another --name, continue with --resume {folder}, "
             "or replace it with --overwrite"
         )
-    if not (folder / ARGS).is_file():
+    if not is_run:
         raise DetectorError(
             f"{folder}: is not empty and not the folder of a run (no {ARGS} in it), so --overwrite "
             "leaves it alone; choose another --name"

@@ -1,29 +1,20 @@
 """A run on made pictures: what it learns, what it leaves, and how it refuses."""
 
 import errno
-import json
 import os
 import resource
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 
-from detector.data.example import Example
 from detector.errors import DetectorError
-from detector.training import plan, run
+from detector.training import run
 from detector.training.callbacks import same_classes
-from detector.training.feed import Feed, Places
-from detector.training.folder import claim, read_settings, write_settings
 from detector.training.history import read_curves
-from detector.training.judge import Judge, coco_truth, thinned
 from detector.training.options import LossOptions, Machine, Recipe, Settings
-from detector.training.recipe import Clock
 from detector.training.start import load_checkpoint
 
 HERE = Machine(workers=0, save_seconds=0.0)
@@ -245,168 +236,3 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(trained, shapes, tmp_path):
     assert os.strerror(errno.EFBIG).lower() in str(caught.value)
     assert (folder / "last.ckpt").read_bytes() == before
     assert not list(folder.glob(".*part*"))
-
-
-def test_an_existing_run_is_never_overwritten_unasked(tmp_path):
-    folder = tmp_path / "runs" / "a"
-    claim(folder, overwrite=False)
-    write_settings(folder, SMALL, "detector train --data x")
-    with pytest.raises(DetectorError, match=r"exists already.*--resume.*--overwrite"):
-        claim(folder, overwrite=False)
-    claim(folder, overwrite=True)
-    assert list(folder.iterdir()) == []
-
-
-def test_overwrite_spares_folders_that_are_no_runs(tmp_path):
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(DetectorError, match="not the folder of a run"):
-        claim(tmp_path, overwrite=True)
-    with pytest.raises(DetectorError, match="is a file"):
-        claim(tmp_path / "thesis.txt", overwrite=True)
-    assert (tmp_path / "thesis.txt").exists()
-
-
-def test_no_permission(tmp_path):
-    code = "import os; from detector.training.folder import claim; from pathlib import Path\n"
-    code += "os.setuid(65534)\n" if os.getuid() == 0 else ""  # root may write everywhere
-    code += f"claim(Path({str(tmp_path / 'locked' / 'a')!r}), overwrite=False)"
-    (tmp_path / "locked").mkdir(mode=0o555)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "cannot write here (permission denied); save elsewhere" in done.stderr
-
-
-def test_settings_survive_the_file(tmp_path):
-    chosen = settings("xoài", minutes=1.5, epochs=None, losses=LossOptions("dynamic"))
-    write_settings(tmp_path, chosen, "detector train")
-    assert read_settings(tmp_path) == chosen
-
-
-def test_settings_that_are_damaged(tmp_path):
-    with pytest.raises(DetectorError, match=r"no args\.yaml in it"):
-        read_settings(tmp_path)
-    path = tmp_path / "args.yaml"
-    for text, message in (
-        ("recipe: {lrr: 1}", "unknown setting 'lrr'"),
-        ("[1, 2]", "expected settings"),
-        ("a: [", "cannot be read"),
-    ):
-        path.write_text(text)
-        with pytest.raises(DetectorError, match=message):
-            read_settings(tmp_path)
-
-
-def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
-    path = tmp_path / "evil.ckpt"
-    torch.save({"card": Path("x"), "state_dict": print}, path)
-    with pytest.raises(DetectorError, match="not a whole checkpoint"):
-        load_checkpoint(path)
-    path.write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(DetectorError, match="not a whole checkpoint"):
-        load_checkpoint(path)
-    torch.save({"a": torch.zeros(1)}, path)
-    with pytest.raises(DetectorError, match="not a checkpoint of ours"):
-        load_checkpoint(path)
-
-
-def test_how_long_a_run_is_by_default():
-    assert plan.default_pictures(200) == 9051
-    assert plan.clock(Settings(), Machine(), 200).steps == 566
-    assert plan.clock(Settings(epochs=1.5, batch=8), Machine(), 10).steps == 2
-    assert plan.clock(Settings(epochs=2, batch=8), Machine(devices=2), 64).steps == 8
-    assert plan.clock(Settings(minutes=2), Machine(), 10).seconds == 120
-
-
-def test_measuring_never_takes_more_than_a_tenth():
-    assert plan.measurements(1000, 16, 40) == 10
-    assert plan.measurements(60, 16, 40) == 4
-    assert plan.measurements(60, 16, 5000) == 1
-    assert plan.measurements(0, 16, 40) == 10
-
-
-def test_when_batch_norms_are_frozen():
-    assert plan.frozen_batch_norms(Settings(), 499)
-    assert not plan.frozen_batch_norms(Settings(), 500)
-    assert plan.frozen_batch_norms(Settings(batch=7), 5000)
-    assert not plan.frozen_batch_norms(Settings(weights="none"), 10)
-    assert plan.frozen_batch_norms(Settings(bn="frozen"), 5000)
-    assert not plan.frozen_batch_norms(Settings(bn="trained"), 10)
-
-
-def test_precision_follows_the_cpu(monkeypatch):
-    monkeypatch.setattr(plan, "cpu_features", lambda: frozenset({"avx512_bf16", "sse"}))
-    assert plan.precision(Settings()) == "bf16-mixed"
-    assert plan.precision(Settings(precision="32")) == "32"
-    assert plan.precision(Settings(size=256)) == "32"
-    monkeypatch.setattr(plan, "cpu_features", lambda: frozenset({"sse"}))
-    assert plan.precision(Settings()) == "32"
-
-
-def test_processes_that_train_together_share_one_order():
-    clock = Clock(steps=100)
-    alone = Places(clock.progress, 8, start=3)
-    parts = [iter(Places(clock.progress, 4, start=3, rank=r, world=2)) for r in (0, 1)]
-    for whole, first, second in zip(alone, *parts, strict=False):
-        assert whole == first + second
-        if whole[0][0] > 60:
-            break
-
-
-def test_the_last_tenth_is_calm():
-    calm = [
-        places[0][1]
-        for places, _ in zip(Places(Clock(steps=10).progress, 2), range(10), strict=False)
-    ]
-    assert calm == [False] * 9 + [True]
-
-
-def test_a_sample_is_traced_to_its_picture(shapes):
-    from detector.data.loading import Pictures
-
-    chosen = settings(shapes)
-    pictures = Pictures(run.load(chosen).train.examples, 96)
-    feed = Feed(pictures, 96, seed=5, crops=0.0, zoom=0.0)
-    for index in range(30):
-        (_, truth), number = feed[index, True]
-        example = feed.example(index)
-        assert number == index
-        width = (truth.xyxy[0, 2] - truth.xyxy[0, 0]) * 96  # a flip keeps it
-        assert float(width) == pytest.approx(
-            float(example.xyxy[0, 2] - example.xyxy[0, 0]), abs=0.1
-        )
-
-
-def test_the_judge_gives_full_marks_for_the_truth(shapes, tmp_path):
-    from detector.detections import Detections
-
-    val = run.load(settings(shapes)).val
-    judge = Judge(val.examples, val.class_names, 96, tmp_path / "val.json")
-    perfect = [
-        Detections(e.xyxy / 96, np.ones(len(e.labels), np.float32), e.labels, val.class_names)
-        for e in val.examples
-    ]
-    assert judge(perfect)["AP"] == pytest.approx(100)
-    nothing = [Detections(d.xyxy[:0], d.scores[:0], d.labels[:0], val.class_names) for d in perfect]
-    assert judge(nothing)["AP"] == 0
-    assert judge.images.shape == (4, 3, 96, 96)
-
-
-def test_truth_is_clipped_and_crowds_are_marked():
-    boxes = np.array([[-5, 2, 30, 40], [50, 50, 50, 60], [0, 0, 10, 10]], np.float32)
-    ignore = np.array([False, False, True])
-    example = Example(Path("a.jpg"), boxes, np.array([0, 0, 0]), ignore, None, "")
-    truth = coco_truth([example], [(20, 30)], ["cat"])
-    assert [a["bbox"] for a in truth["annotations"]] == [[0, 2, 20, 28], [0, 0, 10, 10]]
-    assert [a["iscrowd"] for a in truth["annotations"]] == [0, 1]
-    assert json.dumps(truth)
-
-
-def test_thinning_keeps_an_even_spread():
-    assert thinned(list(range(5)), 9) == list(range(5))
-    assert thinned(list(range(100)), 3) == [0, 49, 99]
-
-
-def test_args_are_plain_yaml(tmp_path):
-    write_settings(tmp_path, SMALL, "detector train --data x")
-    text = (tmp_path / "args.yaml").read_text()
-    assert text.startswith("# detector train --data x\n")
-    assert yaml.safe_load(text)["recipe"]["optimiser"] == "adamw"

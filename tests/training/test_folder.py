@@ -1,0 +1,77 @@
+"""The folder of a run and its settings."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from detector.errors import DetectorError
+from detector.training.folder import claim, read_settings, write_settings
+from detector.training.options import LossOptions, Settings
+
+SMALL = Settings(weights="none", width=0.35, size=96, batch=4, epochs=2, precision="32")
+
+
+def test_an_existing_run_is_never_overwritten_unasked(tmp_path):
+    folder = tmp_path / "runs" / "a"
+    claim(folder, overwrite=False)
+    write_settings(folder, SMALL, "detector train --data x")
+    (folder / "last.ckpt").write_bytes(b"hours of work")
+    with pytest.raises(DetectorError, match=r"exists already.*--resume.*--overwrite"):
+        claim(folder, overwrite=False)
+    claim(folder, overwrite=True)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_run_that_never_began_is_in_nobodys_way(tmp_path):
+    claim(tmp_path / "a", overwrite=False)
+    write_settings(tmp_path / "a", SMALL, "detector train --data x --weights missing")
+    claim(tmp_path / "a", overwrite=False)
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_overwrite_spares_folders_that_are_no_runs(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(DetectorError, match="not the folder of a run"):
+        claim(tmp_path, overwrite=True)
+    with pytest.raises(DetectorError, match="is a file"):
+        claim(tmp_path / "thesis.txt", overwrite=True)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_no_permission(tmp_path):
+    code = "import os; from detector.training.folder import claim; from pathlib import Path\n"
+    code += "os.setuid(65534)\n" if os.getuid() == 0 else ""  # root may write everywhere
+    code += f"claim(Path({str(tmp_path / 'locked' / 'a')!r}), overwrite=False)"
+    (tmp_path / "locked").mkdir(mode=0o555)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "cannot write here (permission denied); save elsewhere" in done.stderr
+
+
+def test_settings_survive_the_file(tmp_path):
+    chosen = Settings("xoài", minutes=1.5, losses=LossOptions("dynamic"))
+    write_settings(tmp_path, chosen, "detector train")
+    assert read_settings(tmp_path) == chosen
+
+
+def test_settings_that_are_damaged(tmp_path):
+    with pytest.raises(DetectorError, match=r"no args\.yaml in it"):
+        read_settings(tmp_path)
+    path = tmp_path / "args.yaml"
+    for text, message in (
+        ("recipe: {lrr: 1}", "unknown setting 'lrr'"),
+        ("[1, 2]", "expected settings"),
+        ("a: [", "cannot be read"),
+    ):
+        path.write_text(text)
+        with pytest.raises(DetectorError, match=message):
+            read_settings(tmp_path)
+
+
+def test_args_are_plain_yaml(tmp_path):
+    write_settings(tmp_path, SMALL, "detector train --data x")
+    text = (tmp_path / "args.yaml").read_text()
+    assert text.startswith("# detector train --data x\n")
+    assert yaml.safe_load(text)["recipe"]["optimiser"] == "adamw"
