@@ -40,6 +40,7 @@ class Pace(Callback):
         self.best, self.best_step, self.stale = -1.0, 0, 0
         self.finished = False
         self.improved = False  # by the last measurement
+        self.due = False  # a measurement follows this step
         self._marked = 0
         self._measuring = 0.0  # seconds
         self._since = 0.0
@@ -64,11 +65,11 @@ class Pace(Callback):
         """Decide whether to measure now, and whether this was the last step."""
         mark = self._mark(trainer.global_step)
         dear = self._measuring > MEASURING_SHARE * self.clock.elapsed()
-        due = mark > self._marked and not (self.clock.seconds and dear)
-        if due:
+        self.due = mark > self._marked and not (self.clock.seconds and dear)
+        if self.due:
             self._marked = mark
         # Lightning looks at this number next: after every batch, or never.
-        trainer.val_check_batch = 1 if due else math.inf
+        trainer.val_check_batch = 1 if self.due else math.inf
         if self.clock.progress(trainer.global_step) >= 1:
             self.finished = trainer.should_stop = True  # Lightning measures once more, then stops
 
@@ -118,8 +119,12 @@ class Keep(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save when it is time."""
-        if time.monotonic() - self._saved >= self.seconds and not self.pace.finished:
+        """Save when it is time, but not between a step and its measurement.
+
+        A run that went on from there would never make up for the measurement.
+        """
+        measured_next = self.pace.due or self.pace.finished
+        if time.monotonic() - self._saved >= self.seconds and not measured_next:
             self._save(trainer, LAST)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:

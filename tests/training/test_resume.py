@@ -83,6 +83,18 @@ def test_stopped_and_resumed(shapes, whole, tmp_path, monkeypatch, cut_at):
     assert_same(tmp_path / "run", whole)
 
 
+def test_a_measurement_cut_short_is_made_up_for(shapes, whole, tmp_path, monkeypatch):
+    def cut(self, trainer, module):
+        raise Cut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "on_validation_end", cut)
+        with pytest.raises(Cut):
+            go(settings(shapes), tmp_path / "run")
+    go(settings(shapes), tmp_path / "run")
+    assert_same(tmp_path / "run", whole)
+
+
 def test_rows_after_the_checkpoint_are_written_again(shapes, whole, tmp_path, monkeypatch):
     """The kill came steps after the last save: those are done again, and logged once."""
     row = History._row
