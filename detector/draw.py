@@ -38,29 +38,66 @@ def draw_detections(image_bgr: UInt8, detections: Detections) -> None:
 
     Raises ValueError for anything but a uint8 (H, W, 3) array.
     """
+    colors = [class_color(int(label)) for label in detections.labels]
+    percents = (f"{score:.0%}" for score in detections.scores.tolist())
+    draw_boxes(
+        image_bgr, detections.xyxy, colors, list(zip(detections.names, percents, strict=True))
+    )
+
+
+def draw_boxes(
+    image_bgr: UInt8,
+    xyxy: Float32,
+    colors: Sequence[Color],
+    texts: Sequence[tuple[str, str]],
+    *,
+    dashed: Sequence[bool] = (),
+) -> None:
+    """Boxes (D, 4) with their colours and labels, as `draw_detections` draws them.
+
+    texts: a name, which is shortened where it is too wide, and what follows it; ("", "") for a box
+    without a label. dashed: which boxes have broken lines, default none.
+
+    Raises ValueError for anything but a uint8 (H, W, 3) array.
+    """
     _check_frame(image_bgr)
-    if len(detections) == 0 or image_bgr.size == 0:
+    if len(xyxy) == 0 or image_bgr.size == 0:
         return
     frame_hw = (image_bgr.shape[0], image_bgr.shape[1])
-    boxes, kept = _pixel_boxes(detections.xyxy, frame_hw)
+    boxes, kept = _pixel_boxes(xyxy, frame_hw)
+    rows = kept.tolist()
     text_px = text_size(frame_hw)
     line = max(1, round(text_px / 5))
-    labels = [int(label) for label in detections.labels[kept]]
-    for label, (x1, y1, x2, y2) in zip(labels, boxes, strict=True):
+    for row, (x1, y1, x2, y2) in zip(rows, boxes, strict=True):
+        draw = _dashed_rectangle if dashed and dashed[row] else cv2.rectangle
         # The dark rim keeps a box visible on a background of its own colour.
-        cv2.rectangle(image_bgr, (x1, y1), (x2, y2), (0, 0, 0), line + 2)
-        cv2.rectangle(image_bgr, (x1, y1), (x2, y2), class_color(label), line)
+        draw(image_bgr, (x1, y1), (x2, y2), (0, 0, 0), line + 2)
+        draw(image_bgr, (x1, y1), (x2, y2), colors[row], line)
     if text_px < MIN_TEXT_PX:
         return
     # Half the frame is enough for a name, unless the frame is so narrow that it needs all.
     widest = max(frame_hw[1] // 2, min(frame_hw[1], 12 * text_px))
     room = _Room(frame_hw, cell=max(4, text_px // 2))
-    for box, label, score in zip(boxes, labels, detections.scores[kept].tolist(), strict=True):
-        name = detections.class_names[label]
-        sprite = _label_sprite(name, f"{score:.0%}", class_color(label), text_px, widest)
+    for row, box in zip(rows, boxes, strict=True):
+        if texts[row] == ("", ""):
+            continue
+        sprite = _label_sprite(*texts[row], colors[row], text_px, widest)
         corner = room.take(box, (sprite.shape[0], sprite.shape[1]))
         if corner is not None:
             _paste(image_bgr, sprite, corner)
+
+
+def _dashed_rectangle(
+    image_bgr: UInt8, low: tuple[int, int], high: tuple[int, int], color: Color, line: int
+) -> None:
+    """A rectangle of dashes, an even number of steps to each side so that corners are closed."""
+    corners = [low, (high[0], low[1]), high, (low[0], high[1]), low]
+    for start, end in zip(corners[:-1], corners[1:], strict=True):
+        length = abs(end[0] - start[0]) + abs(end[1] - start[1])
+        steps = 2 * max(1, length // 16) + 1
+        points = np.linspace(start, end, steps + 1).astype(int).tolist()
+        for a, b in zip(points[::2], points[1::2], strict=True):
+            cv2.line(image_bgr, a, b, color, line)
 
 
 def draw_overlay(image_bgr: UInt8, lines: Sequence[str], *, corner: Corner = "top-left") -> None:
@@ -161,14 +198,14 @@ def _paste(image_bgr: UInt8, sprite: UInt8, corner: tuple[int, int]) -> None:
 
 
 @lru_cache(maxsize=512)
-def _label_sprite(name: str, percent: str, color: Color, text_px: int, width: int) -> UInt8:
+def _label_sprite(name: str, rest: str, color: Color, text_px: int, width: int) -> UInt8:
     """A label as a picture (h, w, 3); the name is shortened with "…" to stay within `width`."""
     name = " ".join(name.split())
-    mask = text_mask(f"{name} {percent}", text_px)
+    mask = text_mask(f"{name} {rest}".strip(), text_px)
     while mask.shape[1] > width and name:
         keep = min(len(name) - 1, len(name) * width // mask.shape[1])
         name = name[:keep]
-        mask = text_mask(f"{name}… {percent}" if name else percent, text_px)
+        mask = text_mask(f"{name}… {rest}".strip() if name else rest, text_px)
     return text_shades(color)[mask]
 
 

@@ -44,6 +44,7 @@ class Train(Settings):
         # default so long that a busy machine trains at a tenth of the speed instead of half.
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
         from detector.training import plan, run
+        from detector.training.finish import finish
         from detector.training.folder import claim, read_settings, write_settings
 
         command = shlex.join(["detector", "train", *_words()])
@@ -59,7 +60,7 @@ class Train(Settings):
             write_settings(folder, settings, command)
         pace = run.train(settings, self.machine, folder, data)
         if run.is_first():
-            print(run.finish(settings, folder, data, pace, command))
+            print(finish(settings, folder, data, pace, command))
         return 0
 
     def _settings(self) -> Settings:

@@ -93,11 +93,14 @@ def measurements(steps: int, batch: int, val_count: int) -> int:
     return max(1, min(MEASUREMENTS, int(affordable), steps))
 
 
-def frozen_batch_norms(settings: Settings, count: int) -> bool:
-    """Whether batch norms keep their statistics; random weights have none to keep."""
+def frozen_batch_norms(settings: Settings, count: int, *, whole: bool) -> bool:
+    """Whether batch norms keep their statistics.
+
+    whole: whether those of the backbone hold; random weights have none to keep, and what a narrower
+    network computes differs from what was measured.
+    """
     if settings.bn == "auto":
-        few = count < FEW_PICTURES or settings.batch < SMALL_BATCH
-        return few and settings.weights != "none"
+        return whole and (count < FEW_PICTURES or settings.batch < SMALL_BATCH)
     return settings.bn == "frozen"
 
 

@@ -1,4 +1,4 @@
-"""A run from the first picture read to the last file written."""
+"""A run from the first picture read to the last step."""
 
 from __future__ import annotations
 
@@ -14,28 +14,25 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import nn
 
 from detector.data.example import Dataset
 from detector.data.load import load_splits, open_card
 from detector.data.loading import Pictures
 from detector.errors import DetectorError
 from detector.model.checkpoint import ModelCard
-from detector.model.ssdlite import SSDLite
-from detector.training import artefacts, plan
+from detector.training import plan
 from detector.training.atomic import AtomicIO
 from detector.training.blame import describe
-from detector.training.callbacks import BEST, LAST, Keep, Pace, moving_average, same_classes
+from detector.training.callbacks import LAST, Keep, Pace, moving_average, same_classes
 from detector.training.feed import Feed, Places, constant, make_loader, stuck
-from detector.training.history import History, read_curves
+from detector.training.history import History
 from detector.training.judge import Judge
 from detector.training.module import Training
 from detector.training.objective import Objective
 from detector.training.options import Machine, Settings
-from detector.training.progress import ProgressLine, duration
+from detector.training.progress import ProgressLine
 from detector.training.recipe import Clock
-from detector.training.report import write_report
-from detector.training.start import card_from, first_network, from_run, load_checkpoint
+from detector.training.start import Start, card_from, first_network, load_checkpoint
 
 TENSORBOARD = "tensorboard"
 JUDGED = ".val.json"  # the truth as measured during the run
@@ -89,11 +86,17 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
         if problem := same_classes(folder / LAST, theirs, names):
             raise DetectorError(f"{problem}; --resume needs the same, so start a new run instead")
     torch.manual_seed(settings.seed)
-    model, card, fresh = first_network(settings, names, data.name)
     with short_memory(settings):
         pictures = Pictures(data.train.examples, settings.size)
+        start = first_network(settings, names, data.name, None if resumed else pictures)
         judge = Judge(data.val.examples, names, settings.size, folder / JUDGED)
     _say_failed([*(why for _, why in pictures.failed), *judge.failed], pictures.dropped_boxes)
+    if start.kin:
+        pairs = [f"{new} from {known}" for new, known in start.kin.items()]
+        say(
+            f"classes learned from known ones: {', '.join(pairs[:10])}"
+            + ", ..." * (len(pairs) > 10)
+        )
     clock = plan.clock(settings, machine, len(pictures))
     times = plan.measurements(clock.steps, settings.batch, len(judge.sizes_wh))
     pace = Pace(clock, times, settings.patience)
@@ -103,8 +106,8 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
         say(f"{folder}: training was over at step {step}; writing its files")
         return pace
     feed = Feed(pictures, settings.size, settings.seed, crops=settings.crops, zoom=settings.zoom)
-    training = _module(settings, model, card, fresh, clock, judge, feed)
-    trainer = _trainer(settings, machine, folder, card, pace)
+    training = _module(settings, start, clock, judge, feed)
+    trainer = _trainer(settings, machine, folder, start.card, pace)
     places = Places(clock.progress, settings.batch, start=step, **_share(trainer))
     loader = make_loader(feed, places, plan.workers(machine))
     with short_memory(settings), quiet(), interruptible():
@@ -117,24 +120,16 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
     return pace
 
 
-def _module(
-    settings: Settings,
-    model: SSDLite,
-    card: ModelCard,
-    fresh: list[nn.Module],
-    clock: Clock,
-    judge: Judge,
-    feed: Feed,
-) -> Training:
-    names = card.class_names
-    frozen = plan.frozen_batch_norms(settings, len(feed.pictures))
+def _module(settings: Settings, start: Start, clock: Clock, judge: Judge, feed: Feed) -> Training:
+    names = start.card.class_names
+    frozen = plan.frozen_batch_norms(settings, len(feed.pictures), whole=start.whole)
     return Training(
-        model,
+        start.model,
         names,
         Objective(**asdict(settings.losses)),
         settings.recipe,
         clock,
-        fresh=fresh,
+        fresh=start.fresh,
         side=settings.size,
         frozen_bn=frozen,
         judge=judge,
@@ -190,40 +185,6 @@ def _share(trainer: L.Trainer) -> dict[str, int]:
 def is_first() -> bool:
     """Whether this process is the one that writes and talks, of those that train together."""
     return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
-
-
-def finish(settings: Settings, folder: Path, data: Data, pace: Pace, command: str) -> str:
-    """Write what a run leaves, from its best.ckpt; returns the command that tries it."""
-    model, card = from_run(load_checkpoint(folder / BEST), str(folder / BEST))
-    files = artefacts.write_models(folder, model, card, data.train, data.val, say)
-    steps, seconds = pace.best_step, pace.clock.spent or pace.clock.elapsed()
-    about: dict[str, object] = {
-        "data": data.name,
-        "classes": list(card.class_names),
-        "train_pictures": len(data.train.examples),
-        "best_step": steps,
-        "seconds": round(seconds, 1),
-        "threads": torch.get_num_threads(),
-    }
-    artefacts.write_metrics(folder, files, about)
-    tried = f"python demo.py --model {folder / artefacts.FLOAT}"
-    facts = {
-        "data": f"{data.name}: {len(data.train.examples)} training pictures",
-        "network": f"{card.backbone}, width {card.alpha:g}, {settings.size} px",
-        "started from": settings.weights,
-        "best at step": str(steps),
-        "time": duration(seconds),
-    }
-    report = write_report(folder, data.name, (command, tried), facts, files, read_curves(folder))
-    (folder / JUDGED).unlink(missing_ok=True)
-    for file in files:
-        figures = file.measured.figures
-        print(
-            f"{file.path}  {file.size / 1e6:.1f} MB  {file.measured.latency_ms:.1f} ms a picture  "
-            f"AP {figures['AP']:.1f}  AP50 {figures['AP50']:.1f}"
-        )
-    print(f"{report}")
-    return tried
 
 
 def _say_failed(failed: list[str], dropped: int) -> None:

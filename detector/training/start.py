@@ -5,30 +5,48 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from detector.data.loading import Pictures
 from detector.errors import DetectorError
 from detector.model import checkpoint
 from detector.model.anchors import AnchorSpec, ssd_spec
 from detector.model.checkpoint import ModelCard
 from detector.model.ssdlite import SSDLite
+from detector.training.kin import closest_classes
 from detector.training.options import Settings
 from detector.training.transfer import PRIOR, copy_backbone, copy_weights
 
 COCO = Path(__file__).parents[1] / "weights" / "ssdlite_mobilenet_v2_coco.safetensors"
 
 
-def first_network(
-    settings: Settings, class_names: tuple[str, ...], trained_on: str
-) -> tuple[SSDLite, ModelCard, list[nn.Module]]:
-    """The network, its card, and which of its modules start from random weights.
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins.
 
-    Random ones are drawn from torch's generator. Raises DetectorError for weights that are
+    fresh: modules that do not come whole from other weights. whole: whether the backbone does, so
+    that its batch norms' statistics hold; not after channels were left out. kin: see `kin.py`.
+    """
+
+    model: SSDLite
+    card: ModelCard
+    fresh: list[nn.Module]
+    whole: bool
+    kin: dict[str, str] = field(default_factory=dict)
+
+
+def first_network(
+    settings: Settings, class_names: tuple[str, ...], trained_on: str, pictures: Pictures | None
+) -> Start:
+    """The network a run begins with.
+
+    Random weights are drawn from torch's generator. pictures: to learn from, which show what new
+    classes look like; None for a run that is resumed. Raises DetectorError for weights that are
     missing, damaged, or of another network.
     """
     card = ModelCard(
@@ -39,19 +57,26 @@ def first_network(
         input_size=settings.size,
     )
     if settings.weights == "none":
-        return _random(card, ssd_spec(settings.size))
+        model, card = _random(card, ssd_spec(settings.size))
+        return Start(model, card, [model], whole=False)
     if settings.weights == "imagenet":
         from detector.model.pretrained import imagenet_backbone
 
-        model, card, _ = _random(card, ssd_spec(settings.size))
-        return model, card, copy_backbone(model, imagenet_backbone(settings.backbone))
+        model, card = _random(card, ssd_spec(settings.size))
+        source = imagenet_backbone(settings.backbone)
+        fresh = copy_backbone(model, source)
+        return Start(model, card, fresh, whole=source.alpha == settings.width)
     source, theirs = _read(settings.weights)
     card = replace(card, anchors=theirs.anchors, head=theirs.head)
     model = checkpoint.build(card)
-    return model, card, copy_weights(model, class_names, source, theirs.class_names)
+    kin: dict[str, str] = {}
+    if pictures is not None:
+        kin = closest_classes(source, theirs.class_names, class_names, pictures, settings.size)
+    fresh = copy_weights(model, class_names, source, theirs.class_names, kin)
+    return Start(model, card, fresh, whole=theirs.alpha == settings.width, kin=kin)
 
 
-def _random(card: ModelCard, anchors: AnchorSpec) -> tuple[SSDLite, ModelCard, list[nn.Module]]:
+def _random(card: ModelCard, anchors: AnchorSpec) -> tuple[SSDLite, ModelCard]:
     card = replace(card, anchors=anchors)
     model = checkpoint.build(card)
     for head in model.class_heads:
@@ -59,7 +84,7 @@ def _random(card: ModelCard, anchors: AnchorSpec) -> tuple[SSDLite, ModelCard, l
         assert isinstance(predict, nn.Conv2d)
         assert predict.bias is not None
         nn.init.constant_(predict.bias, -math.log((1 - PRIOR) / PRIOR))
-    return model, card, [model]
+    return model, card
 
 
 def _read(weights: str) -> tuple[SSDLite, ModelCard]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,16 +18,20 @@ PRIOR = 0.01  # the score a new class gives everything at first (Lin et al. 2017
 
 @torch.no_grad()
 def copy_weights(
-    model: SSDLite, names: Sequence[str], source: SSDLite, source_names: Sequence[str]
+    model: SSDLite,
+    names: Sequence[str],
+    source: SSDLite,
+    source_names: Sequence[str],
+    kin: Mapping[str, str] | None = None,
 ) -> list[nn.Module]:
     """Copy `source` into `model`; returns the modules that do not come whole from there.
 
     Where `model` is narrower, the strongest channels of `source` are kept, the same through the
     whole network, batch norms' statistics too. Class predictors differ in their rows, one a class
-    and anchor: a class that both know keeps its rows, a new one starts from the mean of all, which
-    has learned what an object is but not which, with a bias of its own. Where cells have another
-    number of anchors, each new one starts from the mean of the old. A head of another kind stays
-    random. Raises DetectorError when `source` has another backbone or is narrower than `model`.
+    and anchor: a class that both know keeps its rows, a new one starts from those of its `kin` (new
+    name to source's name), one without kin from the mean of all, which has learned what an object
+    is but not which, with a bias of its own. Where cells have another number of anchors, each new
+    one starts from the mean of the old. A head of another kind stays random. Raises DetectorError when `source` has another backbone or is narrower than `model`.
     """
     _check_backbones(model.backbone, source.backbone)
     keep = _channels_kept(model, source)
@@ -39,11 +43,13 @@ def copy_weights(
     if not same_head:
         return [model.extras, model.class_heads, model.box_heads]
     fresh: list[nn.Module] = []
+    kin = kin or {}
+    theirs = [kin.get(name, name) for name in names]
     for i in range(len(model.class_heads)):
         whole = _copy_boxes(f"box_heads.{i}.predict", model, source, keep)
         fresh += [] if whole else [model.get_submodule(f"box_heads.{i}.predict")]
         name = f"class_heads.{i}.predict"
-        whole = _copy_classes(name, model, names, source, source_names, keep)
+        whole = _copy_classes(name, model, theirs, source, source_names, keep) and not kin
         fresh += [] if whole else [model.get_submodule(name)]
     return fresh
 

@@ -22,14 +22,14 @@ SLIVER = TRUTH._replace(xyxy=torch.tensor([[0.2, 0.2, 0.2001, 0.8]]))
 def make(frozen_bn=True, judge=lambda found: {"AP": float(len(found))}, box_weight=1.0):
     torch.manual_seed(0)
     settings = Settings(weights="none", width=0.35, size=96)
-    model, _, fresh = first_network(settings, NAMES, "made")
+    start = first_network(settings, NAMES, "made", None)
     return Training(
-        model,
+        start.model,
         NAMES,
         Objective(box_weight=box_weight),
         Recipe(),
         Clock(steps=100),
-        fresh=fresh,
+        fresh=start.fresh,
         side=96,
         frozen_bn=frozen_bn,
         judge=judge,

@@ -20,12 +20,12 @@ def test_measuring_never_takes_more_than_a_tenth():
 
 
 def test_when_batch_norms_are_frozen():
-    assert plan.frozen_batch_norms(Settings(), 499)
-    assert not plan.frozen_batch_norms(Settings(), 500)
-    assert plan.frozen_batch_norms(Settings(batch=7), 5000)
-    assert not plan.frozen_batch_norms(Settings(weights="none"), 10)
-    assert plan.frozen_batch_norms(Settings(bn="frozen"), 5000)
-    assert not plan.frozen_batch_norms(Settings(bn="trained"), 10)
+    assert plan.frozen_batch_norms(Settings(), 499, whole=True)
+    assert not plan.frozen_batch_norms(Settings(), 500, whole=True)
+    assert plan.frozen_batch_norms(Settings(batch=7), 5000, whole=True)
+    assert not plan.frozen_batch_norms(Settings(), 10, whole=False)
+    assert plan.frozen_batch_norms(Settings(bn="frozen"), 5000, whole=True)
+    assert not plan.frozen_batch_norms(Settings(bn="trained"), 10, whole=True)
 
 
 def test_precision_follows_the_cpu(monkeypatch):

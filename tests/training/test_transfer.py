@@ -73,6 +73,17 @@ def test_shared_classes_keep_their_rows() -> None:
     torch.testing.assert_close(mine[0, :108, 0], theirs[0, :108].mean(-1) - first + prior)
 
 
+def test_kin_lend_their_rows() -> None:
+    source, model = made(), made(("kitten", "mango", "person"))
+    fresh = copy_weights(model, ("kitten", "mango", "person"), source, NAMES, {"kitten": "cat"})
+    assert fresh == [head.predict for head in model.class_heads]  # to be learned all the same
+    theirs, mine = outputs(source)[0], outputs(model)[0]
+    torch.testing.assert_close(mine[..., 0], theirs[..., 1])
+    torch.testing.assert_close(mine[..., 2], theirs[..., 0])
+    copy_weights(model, ("kitten", "mango", "person"), source, NAMES)
+    torch.testing.assert_close(outputs(model)[0][..., 1], mine[..., 1])
+
+
 def test_no_class_in_common_starts_low() -> None:
     source, model = made(), made(("ripe", "rotten"))
     for head in source.class_heads:

@@ -1,0 +1,75 @@
+"""Matplotlib's figures as SVG that fits into a page, light or dark, and stands alone as well."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable
+from html import escape
+
+from detector.page import printable
+
+# Colours that a page replaces by its own, so that a plot follows its light or dark look.
+INK, SOFT, LINE, PAPER = "#1d2126", "#5b6672", "#d9dee4", "#ffffff"
+_THEME = {INK: "var(--ink)", SOFT: "var(--soft)", LINE: "var(--line)", PAPER: "var(--paper)"}
+# Okabe and Ito, "Color Universal Design" (2008), without its yellow and black, which vanish on
+# white and on dark paper.
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
+    *("#0072b2", "#e69f00", "#009e73"),
+    *("#d55e00", "#cc79a7", "#56b4e9"),
+)
+COLORS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
+SETTINGS = {
+    "svg.fonttype": "none",  # real text: small, and any script shows that the reader's fonts have
+    "text.parse_math": False,  # a class may be called "$"
+    "font.size": 10,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": SOFT,
+    "axes.facecolor": PAPER,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "figure.facecolor": PAPER,
+    "text.color": INK,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+}
+
+
+def plot(draw: Callable[..., None], size: tuple[float, float], name: str, alt: str) -> str:
+    """One figure as an <svg> element. draw: fills the axes it is given (an `Axes`).
+
+    size: inches, at 72 units an inch. name: unlike those of other plots on the page, for ids must
+    be. alt: what it shows, for those who hear the page.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    text = io.StringIO()
+    with rc_context({**SETTINGS, "svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # the reader's fonts draw it
+        figure = Figure(figsize=size, layout="constrained")  # no pyplot: it asks for a screen
+        draw(figure.subplots())
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(text, format="svg", metadata=nothing)
+    svg = text.getvalue()
+    used = set(re.findall(r"#([\w-]+)[)\"]", svg))
+    svg = re.sub(r' id="([\w.-]+)"', lambda m: m[0] if m[1] in used else "", svg)
+    title = f'role="img" aria-label="{escape(printable(alt))}"'
+    return svg[svg.index("<svg") :].replace("<svg", f"<svg {title}", 1)
+
+
+def themed(svg: str) -> str:
+    """A plot that takes the colours of the page it stands in."""
+    for color, variable in _THEME.items():
+        svg = svg.replace(color, variable)
+    return svg
+
+
+def standalone(svg: str) -> bytes:
+    """A plot as the contents of a file."""
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{svg}'.encode()
