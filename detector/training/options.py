@@ -70,6 +70,9 @@ class Settings:
     weights: str = "coco"
     """coco: the embedded ones; imagenet: the backbone's, downloaded; none: random; or a file:
     .safetensors, or best.ckpt of a run."""
+    kin: bool = True
+    """A class that the weights do not know starts from the one its pictures look like to them,
+    else from the mean of all."""
     epochs: Annotated[float | None, shown("N")] = None
     """How often each picture is seen. Without it and --minutes: 640 x the root of their number
     pictures in all, so 9,000 for 200 pictures: ten minutes on two good cores."""

@@ -70,7 +70,7 @@ def first_network(
     card = replace(card, anchors=theirs.anchors, head=theirs.head)
     model = checkpoint.build(card)
     kin: dict[str, str] = {}
-    if pictures is not None:
+    if pictures is not None and settings.kin:
         kin = closest_classes(source, theirs.class_names, class_names, pictures, settings.size)
     fresh = copy_weights(model, class_names, source, theirs.class_names, kin)
     return Start(model, card, fresh, whole=theirs.alpha == settings.width, kin=kin)

@@ -31,7 +31,8 @@ def copy_weights(
     and anchor: a class that both know keeps its rows, a new one starts from those of its `kin` (new
     name to source's name), one without kin from the mean of all, which has learned what an object
     is but not which, with a bias of its own. Where cells have another number of anchors, each new
-    one starts from the mean of the old. A head of another kind stays random. Raises DetectorError when `source` has another backbone or is narrower than `model`.
+    one starts from the mean of the old. A head of another kind stays random. Raises DetectorError
+    when `source` has another backbone or is narrower than `model`.
     """
     _check_backbones(model.backbone, source.backbone)
     keep = _channels_kept(model, source)
