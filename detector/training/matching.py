@@ -73,16 +73,28 @@ def _iou_pairs(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _give_best_anchor(index: Tensor, iou: Tensor, wanted: Tensor) -> None:
-    """Give each box its best anchor, in place; of two that want the same, the closer has it."""
-    iou = iou.clone()
-    for _ in range(min(iou.shape)):
-        flat = int(iou.argmax())
-        anchor, box = divmod(flat, iou.shape[1])
-        if iou[anchor, box] <= 0:
-            return
-        index[anchor] = wanted[box]
-        iou[anchor] = -1.0
-        iou[:, box] = -1.0
+    """Give each box its best anchor, in place; of two that want the same, the closer has it.
+
+    As if the closest pair of all were taken out first, then the next; boxes ask and anchors turn
+    down instead (Gale and Shapley 1962), all at once, since hundreds of boxes are common.
+    """
+    left = iou.T.contiguous()  # (W, A), what a box may still ask for
+    choice = torch.full((len(wanted),), -1)
+    asking = torch.arange(len(wanted))
+    while len(asking):
+        best, choice[asking] = left[asking].max(dim=1)
+        choice[asking[best <= 0]] = -1
+        asked = torch.nonzero(choice >= 0).flatten()
+        closeness = iou[choice[asked], asked]
+        rank = torch.empty_like(asked)
+        rank[closeness.argsort(descending=True, stable=True)] = torch.arange(len(asked))
+        first = torch.full((len(iou),), len(asked)).scatter_reduce(
+            0, choice[asked], rank, "amin", include_self=True
+        )
+        asking = asked[rank > first[choice[asked]]]
+        left[asking, choice[asking]] = -1.0
+    given = torch.nonzero(choice >= 0).flatten()
+    index[choice[given]] = wanted[given]
 
 
 def _inside(anchors_xyxy: Tensor, regions: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.model.anchors import anchors_cxcywh, ssd_spec
@@ -50,6 +50,28 @@ def test_two_boxes_with_one_best_anchor_get_one_each():
     anchors = torch.tensor([[0.25, 0.25, 0.5, 0.5], [0.0, 0.25, 0.25, 0.5]])
     targets = match_iou(anchors, boxes, torch.zeros(2, dtype=torch.bool), positive=0.9)
     assert targets.index.tolist() == [0, 1]
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 40))
+def test_best_anchors_are_those_of_taking_the_closest_pair_first(seed, count):
+    generator = torch.Generator().manual_seed(seed)
+    centre = torch.rand(count, 2, generator=generator)
+    half = torch.rand(count, 2, generator=generator) * 0.03 + 0.002
+    boxes = torch.cat([centre - half, centre + half], dim=1)
+    boxes[count // 2 :] = boxes[: count - count // 2].clone()  # the same object labelled twice
+    iou = iou_matrix(GRID, boxes)
+    expected = torch.full((len(GRID),), -1)
+    left = iou.clone()
+    while left.max() > 0:
+        anchor, box = divmod(int(left.argmax()), count)
+        expected[anchor] = box
+        left[anchor], left[:, box] = -1.0, -1.0
+    found = match_iou(GRID, boxes, torch.zeros(count, dtype=torch.bool), positive=1.1).index
+    # Twins may share their two anchors either way.
+    assert torch.equal(found >= 0, expected >= 0)
+    mine, theirs = found[found >= 0], expected[expected >= 0]
+    torch.testing.assert_close(boxes[mine], boxes[theirs])
 
 
 def test_a_box_that_touches_no_anchor_is_left_alone():
