@@ -25,6 +25,7 @@ VERBS = {
     "fetch": ("detector.commands.fetch", "Fetch"),
     "train": ("detector.commands.train", "Train"),
     "evaluate": ("detector.commands.evaluate", "Evaluate"),
+    "analyze": ("detector.commands.analyze", "Analyze"),
     "benchmark": ("detector.commands.benchmark", "Benchmark"),
     "export": ("detector.commands.weights", "Export"),
     "quantize": ("detector.commands.weights", "Quantize"),

@@ -6,6 +6,7 @@ from then on copied into the frame; the caches are bounded. Nothing here knows a
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -90,9 +91,9 @@ def draw_boxes(
 def _dashed_rectangle(
     image_bgr: UInt8, low: tuple[int, int], high: tuple[int, int], color: Color, line: int
 ) -> None:
-    """A rectangle of dashes, an even number of steps to each side so that corners are closed."""
+    """A rectangle of dashes; each side begins and ends with one, so that its corners are closed."""
     corners = [low, (high[0], low[1]), high, (low[0], high[1]), low]
-    for start, end in zip(corners[:-1], corners[1:], strict=True):
+    for start, end in itertools.pairwise(corners):
         length = abs(end[0] - start[0]) + abs(end[1] - start[1])
         steps = 2 * max(1, length // 16) + 1
         points = np.linspace(start, end, steps + 1).astype(int).tolist()

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector import model_cache
-from detector.cpu import cpu_features
-from detector.cpu import usable_cores as usable_cores  # the verbs look for it here
+from detector.cpu import cpu_features, usable_cores
 from detector.errors import DetectorError
 
 Outputs = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -62,9 +62,7 @@ def section(heading: str, content: str, reading: str = "") -> str:
 
 def card(heading: str, content: str, reading: str = "") -> str:
     """A framed part of a section; several stand side by side in `grid`."""
-    return (
-        f'<article class="card"><h3>{escape(heading)}</h3>{_soft(reading)}{content}</article>\n'
-    )
+    return f'<article class="card"><h3>{escape(heading)}</h3>{_soft(reading)}{content}</article>\n'
 
 
 def grid(cards: Iterable[str]) -> str:
@@ -96,6 +94,22 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], label: str) -> st
         f'<div class="scroll" role="region" aria-label="{name}" tabindex="0"><table>'
         f"<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
     )
+
+
+def swatch(color: tuple[int, int, int] | str) -> str:
+    """A small square of a colour: blue, green, red in 0..255, or as CSS writes it."""
+    if not isinstance(color, str):
+        color = f"rgb({color[2]},{color[1]},{color[0]})"
+    return f'<i class="swatch" style="background:{color}"></i>'
+
+
+def facts(named: Mapping[str, str]) -> str:
+    """Facts by name, plain text, as a table without headings."""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(fact)}</td></tr>'
+        for name, fact in named.items()
+    )
+    return f'<div class="scroll"><table class="facts"><tbody>{rows}</tbody></table></div>'
 
 
 def command(line: str) -> str:

@@ -93,6 +93,8 @@ def test_errors_exit_one_and_json_has_them(yolo: Path, capsys: pytest.CaptureFix
         (["gone"], "no such data card or folder"),
         (["toy", "--html", "no/where.html"], "--html no/where.html: there is no folder no"),
         (["toy", "--augmented", "sheet.txt"], "expected a name in .png or .jpg"),
+        (["toy", "--augmented", "s.png", "--mosaic", "2"], "--mosaic 2.0: expected 0 to 1"),
+        (["toy", "--mosaic", "0.5"], "--mosaic 0.5: is for --augmented"),
         (["toy", "--fix", "toy/fixed"], "--fix toy/fixed: lies inside"),
         (["toy", "--fix", "toy"], "--fix toy: exists already"),
         (["toy", "--fix", "no/where"], "there is no folder no"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
@@ -10,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
+from demo_process import Start, rows_so_far
+from waiting import wait_until
 
 from detector.camera import open_source
 from detector.predictor import Detector
@@ -29,42 +30,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(os.name != "posix", reason="signals as Unix has them"),
 ]
-Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts `demo.py WORDS` in tmp_path, its stderr going to a file `said`; killed at the end."""
-    processes: list[subprocess.Popen[str]] = []
-
-    def begin(words: str, **env: str) -> subprocess.Popen[str]:
-        clean = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
-        with (tmp_path / "said").open("w") as said:
-            process = subprocess.Popen(
-                [sys.executable, str(ROOT / "demo.py"), *words.split()],
-                cwd=tmp_path,
-                env={**clean, "PYTHONPATH": str(ROOT), **env},
-                stdout=subprocess.PIPE,
-                stderr=said,
-                text=True,
-            )
-        processes.append(process)
-        return process
-
-    yield begin
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        process.communicate()
-
-
-def wait_until(true: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := true():
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"{what}: not within {seconds} s")
 
 
 def written(folder: Path) -> list[str]:
@@ -76,13 +41,6 @@ def json_rows(path: Path) -> list[dict[str, Any]]:
     text = path.read_text()
     assert text.endswith("\n")
     return [json.loads(line) for line in text.splitlines()]
-
-
-def rows_so_far(folder: Path) -> list[dict[str, Any]]:
-    """The whole lines of the file under way or finished."""
-    paths = [*folder.glob(".out.*.part.jsonl"), *folder.glob("out.jsonl")]
-    text = paths[0].read_text() if paths else ""
-    return [json.loads(line) for line in text.splitlines(True) if line.endswith("\n")]
 
 
 def count_frames(path: Path) -> int:

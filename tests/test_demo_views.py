@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import json
 import os
-import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
+from demo_process import Start, rows_so_far
+from waiting import wait_until
+from x_server import ask_to_close, xdotool
 
 ROOT = Path(__file__).parents[1]
 SERVERS = Path(__file__).parent / "stream_servers"
@@ -24,49 +22,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(os.name != "posix", reason="signals as Unix has them"),
 ]
-Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts `demo.py WORDS` in tmp_path, its stderr going to a file `said`; killed at the end."""
-    processes: list[subprocess.Popen[str]] = []
-
-    def begin(words: str, **env: str) -> subprocess.Popen[str]:
-        clean = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
-        with (tmp_path / "said").open("w") as said:
-            process = subprocess.Popen(
-                [sys.executable, str(ROOT / "demo.py"), *words.split()],
-                cwd=tmp_path,
-                env={**clean, "PYTHONPATH": str(ROOT), **env},
-                stdout=subprocess.PIPE,
-                stderr=said,
-                text=True,
-            )
-        processes.append(process)
-        return process
-
-    yield begin
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        process.communicate()
-
-
-def wait_until(true: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := true():
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"{what}: not within {seconds} s")
-
-
-def rows_so_far(folder: Path) -> list[dict[str, Any]]:
-    """The whole lines of the file under way or finished."""
-    paths = [*folder.glob(".out.*.part.jsonl"), *folder.glob("out.jsonl")]
-    text = paths[0].read_text() if paths else ""
-    return [json.loads(line) for line in text.splitlines(True) if line.endswith("\n")]
 
 
 class Rtsp:
@@ -105,26 +60,6 @@ def rtsp() -> Iterator[Rtsp]:
     server = Rtsp()
     yield server
     server.kill()
-
-
-@pytest.fixture
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if binary is None or driver is None:
-        pytest.skip("chromium and chromedriver are not installed (apt: chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    folder = tmp_path_factory.mktemp("chromium")
-    for flag in (
-        "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
-        "--disable-background-networking --disable-component-update --disable-sync "
-        f"--disable-dev-shm-usage --window-size=1280,900 --user-data-dir={folder}"
-    ).split():
-        options.add_argument(flag)
-    made = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield made
-    made.quit()
 
 
 CANVAS = """
@@ -197,63 +132,6 @@ def test_the_page_shows_frames_and_its_buttons_work(
     assert process.wait(30) == 0, (tmp_path / "said").read_text()
     rows = rows_so_far(tmp_path)
     assert [row["frame"] for row in rows] == list(range(len(rows)))
-
-
-@pytest.fixture
-def x_display() -> Iterator[str]:
-    """A real X server on a display of its own."""
-    if not all(map(shutil.which, ("Xvfb", "xdotool"))):
-        pytest.skip("Xvfb and xdotool are not installed (apt: xvfb xdotool)")
-    if "GUI:                           NONE" in cv2.getBuildInformation():
-        pytest.skip("this OpenCV has no windows")
-    reading, writing = os.pipe()
-    server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1000x800x24", "-nolisten", "tcp"],
-        pass_fds=[writing],
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(writing)
-    with os.fdopen(reading) as answer:
-        yield f":{answer.readline().strip()}"
-    server.terminate()
-    server.wait(10)
-
-
-def xdotool(display: str, words: str) -> str:
-    env = {**os.environ, "DISPLAY": display}
-    done = subprocess.run(["xdotool", *words.split()], env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-class ClientMessage(ctypes.Structure):
-    """Xlib's XClientMessageEvent, padded to the size of an XEvent."""
-
-    _fields_ = (
-        ("type", ctypes.c_int),
-        ("serial", ctypes.c_ulong),
-        ("send_event", ctypes.c_int),
-        ("display", ctypes.c_void_p),
-        ("window", ctypes.c_ulong),
-        ("message_type", ctypes.c_ulong),
-        ("format", ctypes.c_int),
-        ("data", ctypes.c_long * 5),
-        ("padding", ctypes.c_long * 16),
-    )
-
-
-def ask_to_close(name: str, window: int) -> None:
-    """What a window manager sends when the user clicks the close button (there is none here)."""
-    xlib = ctypes.CDLL("libX11.so.6")
-    xlib.XOpenDisplay.restype = ctypes.c_void_p
-    xlib.XInternAtom.restype = ctypes.c_ulong
-    connection = ctypes.c_void_p(xlib.XOpenDisplay(name.encode()))
-    event = ClientMessage(type=33, display=connection, window=window, format=32)
-    event.message_type = xlib.XInternAtom(connection, b"WM_PROTOCOLS", 0)
-    event.data[0] = xlib.XInternAtom(connection, b"WM_DELETE_WINDOW", 0)
-    mask = ctypes.c_long(0)
-    assert xlib.XSendEvent(connection, ctypes.c_ulong(window), 0, mask, ctypes.byref(event))
-    xlib.XCloseDisplay(connection)
 
 
 def test_the_window_takes_keys_and_ends_on_q(start: Start, tmp_path: Path, x_display: str) -> None:

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from detector import draw
 from detector.colors import class_color
 from detector.detections import Detections
-from detector.draw import draw_detections, draw_overlay, text_size
+from detector.draw import draw_boxes, draw_detections, draw_overlay, text_size
 
 NAMES = ("person", "cat", "xoài", "芒果", "a class name far too long for a small frame " * 3)
 UInt8 = npt.NDArray[np.uint8]
@@ -239,3 +239,17 @@ def test_a_part_of_a_larger_picture_can_be_drawn_on() -> None:
     assert cv2.countNonZero(cv2.absdiff(whole, grey(300, 400))[..., 0]) > 100
     assert (whole[:50] == 128).all()
     assert (whole[:, 300:] == 128).all()
+
+
+def test_boxes_take_any_colour_and_text_and_may_be_dashed() -> None:
+    boxes = np.array([[20, 40, 120, 140], [200, 40, 300, 140]], np.float32)
+    colors = [(10, 20, 250), (250, 20, 10)]
+    frame = grey(240, 320)
+    draw_boxes(frame, boxes, colors, [("", ""), ("cat", "missed")], dashed=[False, True])
+    assert (frame[140, 25:115] == colors[0]).all()
+    lower = (frame[140, 205:295] == colors[1]).all(axis=1)
+    assert 0.3 < lower.mean() < 0.9
+    assert lower[:2].any()  # corners are closed
+    # Only the second has a label, above its top edge.
+    assert (frame[:36, :150] == 128).all()
+    assert (frame[:36, 200:] != 128).any()

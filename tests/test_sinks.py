@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from disks import make_read_only
 
 from detector.detections import Detections
 from detector.errors import DetectorError
@@ -53,21 +53,6 @@ def fill(sink: FolderSink | JsonLinesSink, name: str = "") -> None:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MB."""
-    place = tmp_path / "tiny"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if (
-        not sys.platform.startswith("linux")
-        or subprocess.run(mount, capture_output=True).returncode
-    ):
-        pytest.skip("needs the right to mount a tmpfs (root on Linux)")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
 
 
 def test_nothing_stays_when_no_frame_came(tmp_path: Path) -> None:
@@ -245,7 +230,7 @@ def test_a_bad_place_is_one_line_before_the_run(
 
 def test_a_read_only_place_is_one_line(tiny_disk: Path) -> None:
     """A read-only mount also stops root, whom permissions do not."""
-    subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True)
+    make_read_only(tiny_disk)
     for save in ("out.mp4", "folder", "."):
         with pytest.raises(DetectorError, match="read-only"):
             open_sinks(str(tiny_disk / save), None, 25)

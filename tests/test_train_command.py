@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 LEFT = (
     *("model.onnx", "model-int8.onnx", "best.ckpt", "last.ckpt", "weights.safetensors"),
-    *("metrics.json", "args.yaml", "report.html", "log.csv", "val.json"),
+    *("metrics.json", "args.yaml", "report.html", "log.csv"),
 )
 
 

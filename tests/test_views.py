@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from x_server import ask_to_close, xdotool
 
 from detector import display
 from detector.errors import DetectorError
@@ -197,62 +195,12 @@ for _ in range(3000):
 """
 
 
-@pytest.fixture
-def x_display() -> Iterator[str]:
-    """A real X server on a display of its own."""
-    if shutil.which("Xvfb") is None or shutil.which("xdotool") is None:
-        pytest.skip("Xvfb and xdotool are not installed (apt: xvfb xdotool)")
-    if display._gui_backend() == "NONE":
-        pytest.skip(f"this OpenCV has no windows ({display.GUI_FIX})")
-    reading, writing = os.pipe()
-    server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1000x800x24", "-nolisten", "tcp"],
-        pass_fds=[writing],
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(writing)
-    with os.fdopen(reading) as answer:
-        yield f":{answer.readline().strip()}"
-    server.terminate()
-    server.wait(10)
-
-
 def screen_colours(name: str) -> tuple[int, int]:
     """(red pixels, width of the red) on the screen, to see the window's picture and its aspect."""
     grab = pytest.importorskip("PIL.ImageGrab")
     screen = np.asarray(grab.grab(xdisplay=name).convert("RGB"))
     red = (screen[..., 0] > 200) & (screen[..., 1] < 50)
     return int(red.sum()), int(red.any(0).sum())
-
-
-class ClientMessage(ctypes.Structure):
-    """Xlib's XClientMessageEvent, padded to the size of an XEvent."""
-
-    _fields_ = (
-        ("type", ctypes.c_int),
-        ("serial", ctypes.c_ulong),
-        ("send_event", ctypes.c_int),
-        ("display", ctypes.c_void_p),
-        ("window", ctypes.c_ulong),
-        ("message_type", ctypes.c_ulong),
-        ("format", ctypes.c_int),
-        ("data", ctypes.c_long * 5),
-        ("padding", ctypes.c_long * 16),
-    )
-
-
-def ask_to_close(name: str, window: int) -> None:
-    """What a window manager sends when the user clicks the close button (there is none here)."""
-    xlib = ctypes.CDLL("libX11.so.6")
-    xlib.XOpenDisplay.restype = ctypes.c_void_p
-    xlib.XInternAtom.restype = ctypes.c_ulong
-    connection = ctypes.c_void_p(xlib.XOpenDisplay(name.encode()))
-    event = ClientMessage(type=33, display=connection, window=window, format=32)  # ClientMessage
-    event.message_type = xlib.XInternAtom(connection, b"WM_PROTOCOLS", 0)
-    event.data[0] = xlib.XInternAtom(connection, b"WM_DELETE_WINDOW", 0)
-    no_mask = ctypes.c_long(0)
-    assert xlib.XSendEvent(connection, ctypes.c_ulong(window), 0, no_mask, ctypes.byref(event))
-    xlib.XCloseDisplay(connection)
 
 
 @pytest.mark.slow
@@ -267,23 +215,18 @@ def test_a_real_window_gives_keys_keeps_its_aspect_and_tells_its_closing(x_displ
         env=env,
     )
 
-    def xdotool(*words: str) -> str:
-        done = subprocess.run(["xdotool", *words], env=env, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
     try:
         assert window.stdout is not None
         assert window.stdout.readline() == "shown\n"
-        place = xdotool("search", "--sync", "--onlyvisible", "--name", "^detector$").split()[-1]
-        xdotool("windowfocus", "--sync", place)
+        place = xdotool(x_display, "search --sync --onlyvisible --name ^detector$").split()[-1]
+        xdotool(x_display, f"windowfocus --sync {place}")
         expected = {"q": "q", "Escape": "esc", "space": " ", "s": "s", "plus": "+", "h": "h"}
         expected |= {"equal": "+", "KP_Add": "+", "minus": "-", "KP_Subtract": "-"}
-        xdotool("key", "Left")  # nothing must come of it
+        xdotool(x_display, "key Left")  # nothing must come of it
         for pressed, key in expected.items():
-            xdotool("key", pressed)
+            xdotool(x_display, f"key {pressed}")
             assert window.stdout.readline() == f"{key!r}\n"
-        xdotool("windowsize", "--sync", place, "400", "700")
+        xdotool(x_display, f"windowsize --sync {place} 400 700")
         end = time.monotonic() + 10
         fits = False
         while not fits and time.monotonic() < end:  # the window is painted anew in steps

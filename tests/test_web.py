@@ -7,12 +7,13 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from waiting import wait_until
+from web_client import ask, port_of
 
 from detector.views import UInt8
 from detector.web import WebView, stats_json
@@ -21,37 +22,6 @@ from detector.web import WebView, stats_json
 def picture(number: int, height: int = 240, width: int = 320) -> UInt8:
     """A picture whose grey tells its number (JPEG keeps a flat grey to within 2)."""
     return np.full((height, width, 3), number % 256, np.uint8)
-
-
-def wait_until(true: Callable[[], Any], what: str, seconds: float = 10) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := true():
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"{what}: not within {seconds} s")
-
-
-@pytest.fixture
-def view() -> Iterator[WebView]:
-    made = WebView(port=0)
-    yield made
-    made.close()
-
-
-def port_of(view: WebView) -> int:
-    return int(view.url.rstrip("/").rsplit(":", 1)[1])
-
-
-def ask(
-    view: WebView, method: str, path: str, headers: dict[str, str] | None = None
-) -> tuple[int, http.client.HTTPMessage, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port_of(view), timeout=5)
-    connection.request(method, path, headers=headers or {})
-    answer = connection.getresponse()
-    body = answer.read()
-    connection.close()
-    return answer.status, answer.headers, body
 
 
 class Stream:

@@ -3,61 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from waiting import wait_until
+from web_client import chromium
 
 from detector.web import WebView
 
 pytestmark = pytest.mark.slow
-
-
-def wait_until(true: Callable[[], Any], what: str, seconds: float = 10) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := true():
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"{what}: not within {seconds} s")
-
-
-@pytest.fixture
-def view() -> Iterator[WebView]:
-    made = WebView(port=0)
-    yield made
-    made.close()
-
-
-def chromium(folder: Path, width: int, height: int) -> Any:
-    """A real headless Chromium under selenium, or a skip that says what is missing."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if browser is None or driver is None:
-        pytest.skip("chromium and chromedriver are not installed (apt: chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in (
-        "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
-        "--disable-background-networking --disable-component-update --disable-sync "
-        f"--disable-dev-shm-usage --window-size={width},{height} --user-data-dir={folder}"
-    ).split():
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    made = chromium(tmp_path_factory.mktemp("chromium"), 1280, 900)
-    yield made
-    made.quit()
 
 
 class Pipeline:

@@ -7,37 +7,15 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from web_client import ask, port_of
 
 from detector.errors import DetectorError
 from detector.views import open_view
 from detector.web import WebView
 from detector.web_server import is_loopback
-
-
-@pytest.fixture
-def view() -> Iterator[WebView]:
-    made = WebView(port=0)
-    yield made
-    made.close()
-
-
-def port_of(view: WebView) -> int:
-    return int(view.url.rstrip("/").rsplit(":", 1)[1])
-
-
-def ask(
-    view: WebView, method: str, path: str, headers: dict[str, str] | None = None
-) -> tuple[int, http.client.HTTPMessage, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port_of(view), timeout=5)
-    connection.request(method, path, headers=headers or {})
-    answer = connection.getresponse()
-    body = answer.read()
-    connection.close()
-    return answer.status, answer.headers, body
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example"])

@@ -37,6 +37,8 @@ class Check:
     """Write a picture (.png or .jpg) of what augmentation makes of the training pictures."""
     seed: int = 0
     """Which pictures --augmented shows."""
+    mosaic: float = 0.0
+    """Chance of a mosaic in --augmented, as in `detector train --mosaic`."""
 
     def run(self) -> int:
         """Prints the report and writes what was asked for."""
@@ -71,6 +73,10 @@ class Check:
             from detector.data.load import open_card
 
             check_place(open_card(self.data).root, self.fix)
+        if not 0 <= self.mosaic <= 1:
+            raise DetectorError(f"--mosaic {self.mosaic}: expected 0 to 1")
+        if self.mosaic and not self.augmented:
+            raise DetectorError(f"--mosaic {self.mosaic}: is for --augmented FILE; give both")
         if self.augmented and self.augmented.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             raise DetectorError(f"--augmented {self.augmented}: expected a name in .png or .jpg")
 
@@ -81,7 +87,7 @@ class Check:
         from detector.outfile import write_whole
 
         train = next(iter(report.splits.values()))
-        sheet = augmented_sheet(train, seed=self.seed)
+        sheet = augmented_sheet(train, seed=self.seed, mosaic=self.mosaic)
         data = cv2.imencode(path.suffix.lower(), sheet)[1].tobytes()
         write_whole(path, data, "--augmented")
         return f"written: {path} (left: as labelled; then as training sees it)"

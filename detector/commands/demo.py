@@ -111,7 +111,7 @@ class Demo:
         """Open what is left, cheapest to refuse first, and process."""
         import cv2
 
-        from detector.engine import usable_cores
+        from detector.cpu import usable_cores
         from detector.live import LiveRun
         from detector.sinks import open_sinks
         from detector.views import open_view

@@ -1,35 +1,145 @@
-"""`detector evaluate`: how good a model file is."""
+"""`detector evaluate`: how good a detector is on labelled pictures."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field, replace
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from detector.commands.options import ModelGroup, ModelOptions
+from detector.commands.options import ModelGroup, ModelOptions, shown
+from detector.errors import DetectorError
+
+if TYPE_CHECKING:
+    from detector.evaluation.judged import Data, Judged, Model
+
+# None first, as in `options.Names`.
+Pair = None | tuple[Path, Path]
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """COCO average precision of a model on labelled pictures (needs the train extra)."""
+    """How good a model is on labelled pictures: COCO's and VOC's AP, and where its mistakes are.
 
-    data: Path
-    """A folder with COCO's instances.json and images/."""
+    Needs the train extra. Besides model files, --model takes best.ckpt of a run and .safetensors.
+    """
+
+    data: Annotated[Path | None, shown("DATA")] = None
+    """A data card (.yaml), a folder with VOC, COCO, YOLO or CSV labels, or a COCO json."""
+    split: Annotated[str | None, shown("NAME", "val, or all where the data has no splits")] = None
+    """Which pictures: train, val, test or all."""
+    detections: Annotated[Path | None, shown("FILE")] = None
+    """Judge these detections, a JSON list in COCO's results format, and run no model."""
+    out: Annotated[Path | None, shown("FOLDER")] = None
+    """Write metrics.json, detections.json, truth.json and report.html there. If it is stopped, the
+    same command goes on where it was."""
+    compare: Annotated[Pair, shown("A B")] = None
+    """Two folders that --out wrote: is B better than A, or only luckier?"""
     options: ModelGroup = field(default_factory=ModelOptions)
 
     def run(self) -> int:
-        """Prints six figures, in percent."""
-        from detector.evaluation.coco import coco_ap, detect_all
+        """Prints figures, a table of the classes and what mistakes cost."""
+        if self.compare is not None:
+            return _compare(*self.compare)
+        if self.data is None:
+            raise DetectorError(
+                "evaluate: no --data; expected a data card (.yaml), a folder of labelled pictures "
+                "or a COCO json (or --compare A B)"
+            )
+        from detector.evaluation.judged import judge_file, judge_model, open_data
+        from detector.outfile import make_folder
 
-        # COCO asks for every detection worth ranking, at most 100 a picture.
-        options = replace(self.options, score=self.options.score or 0.001)
-        detector = options.load()
-        start = time.perf_counter()
-        results = detect_all(self.data, detector, detector.class_names)
-        spent = time.perf_counter() - start
-        figures = coco_ap(self.data / "instances.json", results)
-        print(f"{detector.path.name} at {detector.size_hw[1]} px, {detector.engine.description}")
-        for name, value in figures.items():
-            print(f"{name:<10} {value:6.2f}")
-        print(f"{len(results)} detections in {spent:.1f} s")
+        if self.out is not None:
+            make_folder(self.out, "--out")
+        if self.detections is not None:
+            data = open_data(self.data, self.split)
+            title, judged = self.detections.name, judge_file(self.detections, data)
+        else:
+            model = load_model(self.options)
+            data = open_data(self.data, self.split, model.trained_on)
+            title, judged = model.title, judge_model(model, data, self.out)
+        for note in [*data.notes, *judged.notes]:
+            print(note, file=sys.stderr)
+        _report(title, data, judged, self.out)
         return 0
+
+
+def load_model(options: ModelOptions) -> Model:
+    """The model file, checkpoint or weights that the options name, ready to be judged."""
+    from detector.evaluation.judged import Model
+    from detector.evaluation.run import SCORE
+
+    score = SCORE if options.score is None else options.score
+    if Path(options.model).suffix in (".ckpt", ".safetensors"):
+        return _torch_model(options, score)
+    from dataclasses import replace
+
+    from detector.cpu import usable_cores
+
+    streams = options.threads or usable_cores()
+    finder = replace(options, score=score).load(streams=streams)
+    title = f"{finder.path.name} at {finder.size_hw[1]} px, {finder.engine.description}"
+    key = [finder.size_hw, finder.engine.description, score, finder.iou, options.top_k]
+    key.append(options.classes)
+    trained_on = finder.metadata.notes.get("trained_on", "")
+    return Model(finder, finder.path, title, key, finder.engine.parallel, trained_on)
+
+
+def _torch_model(options: ModelOptions, score: float) -> Model:
+    from detector.evaluation.judged import Model
+    from detector.evaluation.torch_detector import NMS_IOU, TorchDetector
+    from detector.model import checkpoint
+    from detector.training.start import from_run, load_checkpoint
+
+    path = Path(options.model)
+    if options.engine != "openvino" or options.precision == "int8" or options.classes:
+        raise DetectorError(
+            f"--model {path}: torch runs it, so --engine, --precision int8 and --classes do not "
+            "apply; leave them out, or `detector export` it first"
+        )
+    load = from_run(load_checkpoint(path), str(path)) if path.suffix == ".ckpt" else None
+    network, card = load or checkpoint.load(path)
+    iou = NMS_IOU if options.iou is None else options.iou
+    finder = TorchDetector(network, card, options.size, score=score, iou=iou, top_k=options.top_k)
+    title = f"{path.name} at {finder.size_hw[1]} px, {finder.description}"
+    key = [finder.size_hw, finder.description, score, iou, options.top_k]
+    return Model(finder, path, title, key, 1, card.trained_on)
+
+
+def _report(title: str, data: Data, judged: Judged, out: Path | None) -> None:
+    """Print the analysis, and write it where asked."""
+    from detector.evaluation.analyse import analyse
+    from detector.evaluation.text import analysis_lines
+
+    analysis = analyse(judged.pictures, data.dataset.class_names)
+    print(f"{title}; {data.name}: {analysis.pictures:,} pictures")
+    print("\n".join(analysis_lines(analysis)))
+    if out is None:
+        return
+    from detector.evaluation.page import sections
+    from detector.evaluation.partial import NAME
+    from detector.evaluation.saved import save
+    from detector.page import write_page
+
+    about = {"model": title, "data": data.name}
+    save(out, judged.pictures, analysis, judged.identity, about)
+    page = out / "report.html"
+    write_page(page, f"Evaluation of {title}", sections(analysis), subtitle=data.name)
+    (out / NAME).unlink(missing_ok=True)
+    print(f"\n{page}")
+
+
+def _compare(a: Path, b: Path) -> int:
+    from detector.evaluation.compare import compare
+    from detector.evaluation.saved import load
+    from detector.evaluation.text import comparison_lines
+
+    (before, names), (after, other) = load(a), load(b)
+    if names != other:
+        raise DetectorError(
+            f"--compare: {a} has {len(names)} classes and {b} {len(other)}, not the same; "
+            "evaluate both with the same --data"
+        )
+    differences = compare(before, after, names)
+    print("\n".join(comparison_lines(differences, str(a), str(b))))
+    return 0

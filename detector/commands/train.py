@@ -43,28 +43,44 @@ class Train(Settings):
         # Before torch is loaded, which reads it then. Its threads wait for each other spinning, by
         # default so long that a busy machine trains at a tenth of the speed instead of half.
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
-        from detector.training import plan, run
+        from detector.training import launch, plan
+
+        settings, machine = self._settings(), launch.settle(self.machine)
+        plan.check(settings, machine)
+        if machine.devices > 1 and not launch.launched():
+            return launch.start(self.run, machine.devices)
+        return self._train(settings, machine)
+
+    def _train(self, settings: Settings, machine: Machine) -> int:
+        """The same in this process, which may be one of several that train together."""
+        from detector.training import distributed, launch, run
         from detector.training.finish import finish
-        from detector.training.folder import claim, read_settings, write_settings
+        from detector.training.folder import claim, write_settings
+        from detector.training.mishaps import resumable
 
         command = shlex.join(["detector", "train", *_words()])
-        settings = self._settings() if self.resume is None else read_settings(self.resume)
-        if self.resume is not None:
-            self._refuse_changes()
-            settings = dataclasses.replace(settings, data=self.data or settings.data)
-        plan.check(settings, self.machine)
-        data = run.load(settings)
-        folder = self.resume or self.out / (self.name or data.name)
-        if self.resume is None and run.is_first():
-            claim(folder, overwrite=self.overwrite)
-            write_settings(folder, settings, command)
-        pace = run.train(settings, self.machine, folder, data)
-        if run.is_first():
-            print(finish(settings, folder, data, pace, command))
+        with distributed.together(machine):
+            data = run.load(settings)
+            folder = self.resume or self.out / (self.name or data.name)
+            if self.resume is None and launch.is_first():
+                claim(folder, overwrite=self.overwrite)
+                write_settings(folder, settings, command)
+            distributed.wait()  # or others might look into a folder that is not claimed yet
+            with resumable(folder, run.say):
+                pace = run.train(settings, machine, folder, data)
+        if launch.is_first():
+            with resumable(folder, run.say):
+                print(finish(settings, folder, data, pace, command))
         return 0
 
     def _settings(self) -> Settings:
-        """This without what concerns the folder and the machine."""
+        """This without what concerns the folder and the machine; a resumed run's are its own."""
+        if self.resume is not None:
+            from detector.training.folder import read_settings
+
+            settings = read_settings(self.resume)
+            self._refuse_changes()
+            return dataclasses.replace(settings, data=self.data or settings.data)
         return Settings(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Settings)})
 
     def _refuse_changes(self) -> None:

@@ -46,11 +46,11 @@ class View:
 Augment = Callable[[View, np.random.Generator], View]
 
 
-def resize(view: View, side: int) -> View:
-    """Stretch to side x side pixels, bilinearly, as the runtime does."""
-    height, width = view.image_rgb.shape[:2]
-    image = cv2.resize(view.image_rgb, (side, side), interpolation=cv2.INTER_LINEAR)
-    scale = np.array([side / width, side / height] * 2, np.float32)
+def resize(view: View, width: int, height: int) -> View:
+    """Stretch to width x height pixels, bilinearly, as the runtime does."""
+    old_height, old_width = view.image_rgb.shape[:2]
+    image = cv2.resize(view.image_rgb, (width, height), interpolation=cv2.INTER_LINEAR)
+    scale = np.array([width / old_width, height / old_height] * 2, np.float32)
     return replace(view, image_rgb=np.asarray(image, np.uint8), xyxy=view.xyxy * scale)
 
 
@@ -118,7 +118,7 @@ def training_views(side: int, *, crops: float = 0.8, zoom: float = 0.2) -> Augme
             view = zoom_out(view, rng)
         elif chance < zoom + (1 - zoom) * crops:
             view = min_iou_crop(view, rng)
-        view = resize(view, side)
+        view = resize(view, side, side)
         # Not set_random_seed: it starts every transform alike, so all would happen or none.
         finish.set_random_state(rng, random.Random(int(rng.integers(2**31))))
         rows = np.arange(len(view.labels))
@@ -132,14 +132,14 @@ def training_views(side: int, *, crops: float = 0.8, zoom: float = 0.2) -> Augme
 
 def plain_view(side: int) -> Augment:
     """Resize only: validation, and the last part of training."""
-    return lambda view, rng: resize(view, side)
+    return lambda view, rng: resize(view, side, side)
 
 
 def flipped_view(side: int) -> Augment:
     """Resize, and flip every second time: the last part of training."""
 
     def augment(view: View, rng: np.random.Generator) -> View:
-        view = resize(view, side)
+        view = resize(view, side, side)
         if rng.uniform() < 0.5:
             return view
         boxes = view.xyxy.copy()

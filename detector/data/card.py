@@ -80,13 +80,18 @@ class Card:
 
 
 def read_card(path: Path) -> Card:
-    """A card, checked. The root need not exist yet. Raises DetectorError, naming file and key."""
+    """A card, checked, or YOLO's data.yaml taken as one. The root need not exist yet.
+
+    Raises DetectorError, naming file and key.
+    """
     try:
         content = load_yaml(read_text(path))
     except ValueError as error:
         raise DetectorError(f"{path}: {error}; expected a data card") from None
     if not isinstance(content, dict):
         raise DetectorError(f"{path}: holds no keys; expected a data card with at least 'root:'")
+    if "names" in content and not content.keys() & {"root", "splits", "classes"}:
+        return Card(path=path, root=path.parent, name=path.absolute().parent.name, format="yolo")
     _check_keys(content, _KEYS, f"{path}")
     if "root" not in content:
         raise DetectorError(f"{path}: no 'root'; say where the pictures are, such as root: mango")
@@ -124,7 +129,10 @@ def _check_keys(content: dict[Any, Any], known: Collection[str], where: str) -> 
 
 
 def _place(text: str, card: Path, key: str) -> Path:
-    """A path with ~, $NAME, ${NAME} and ${NAME:-otherwise}, relative to the card's folder."""
+    """A path with ~, $NAME, ${NAME} and ${NAME:-otherwise}, relative to the card's folder.
+
+    Backslashes, as Windows writes them, are slashes.
+    """
 
     def value(found: re.Match[str]) -> str:
         name, otherwise = found["plain"] or found["braced"], found["otherwise"]
@@ -135,7 +143,7 @@ def _place(text: str, card: Path, key: str) -> Path:
         return os.environ.get(name) or otherwise
 
     try:
-        place = Path(_VARIABLE.sub(value, text)).expanduser()
+        place = Path(_VARIABLE.sub(value, text).replace("\\", "/")).expanduser()
     except RuntimeError:  # ~somebody who is not here
         raise DetectorError(f"{card}: {key} '{text}' names an unknown user; write ~/...") from None
     return Path(os.path.normpath(card.parent / place))
@@ -181,7 +189,10 @@ def _splits(value: Any, where: str) -> dict[str, tuple[str, ...]]:
     if not isinstance(value, dict):
         raise DetectorError(f"{where} is {str(value)[:60]!r}, expected train: ... and val: ...")
     _check_keys(value, ("train", "val", "test", "trainval"), where)
-    return {name: _texts(sources, f"{where}: {name}") for name, sources in value.items()}
+    return {
+        name: tuple(text.replace("\\", "/") for text in _texts(sources, f"{where}: {name}"))
+        for name, sources in value.items()
+    }
 
 
 def _classes(value: Any, where: str) -> Classes:

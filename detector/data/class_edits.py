@@ -26,7 +26,7 @@ def plan_classes(
     new_name = {name: _renamed(name, classes, numbered) for name in found}
     kept = tuple(dict.fromkeys(name for name in new_name.values() if name is not None))
     if not kept:
-        raise DetectorError(f"{where}: classes: none is left of {', '.join(found) or 'none'}")
+        raise DetectorError(f"{where}: classes: none is left of {', '.join(found)}; drop fewer")
     order = classes.names or kept
     if left_out := [name for name in kept if name not in order]:
         raise DetectorError(

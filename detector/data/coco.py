@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import re
 from pathlib import Path
 from typing import Any
 
 from detector.data.example import Box, Dataset, Labelled, Problem, build, finite_xyxy
-from detector.data.tree import PictureIndex, Tree, nearest, read_text, split_path
+from detector.data.tree import PictureIndex, Tree, nearest, read_text, split_path, the_one
 from detector.errors import DetectorError
 
 _KEYS = (b'"images"', b'"annotations"', b'"categories"')
@@ -28,14 +29,15 @@ def read_coco(tree: Tree, path: Path, pictures: PictureIndex) -> Dataset:
     """One instances json. `bbox` is x, y, w, h in pixels from 0.
 
     Only pictures the file lists are used: others in the same folders are counted as problems, not
-    taken as negatives. Labels follow the order of the category ids. Raises DetectorError when
-    the file as a whole is no COCO json.
+    taken as negatives; nor is one whose annotations cannot be read, all of them. Labels follow the
+    order of the category ids. Raises DetectorError when the file as a whole is no COCO json.
     """
     where = tree.show(path)
     content = _load(path)
     problems: list[Problem] = []
     names = _category_names(content, path, where, problems)
     rows: dict[str, list[Box]] = {}
+    spoilt: set[str] = set()  # ids of pictures with annotations that cannot be read
     known = {str(image.get("id")) for image in content["images"] if isinstance(image, dict)}
     for number, annotation in enumerate(content["annotations"]):
         place = f"{where} annotation {_tag(annotation, number)}"
@@ -45,10 +47,13 @@ def read_coco(tree: Tree, path: Path, pictures: PictureIndex) -> Dataset:
                 raise ValueError(f"image_id {image_id} is not among the images")
         except (ValueError, TypeError, OverflowError) as error:
             problems.append(Problem("bad-box", place, f"{error}; left out", path))
+            if isinstance(annotation, dict):
+                spoilt.add(str(annotation.get("image_id")))
             continue
         rows.setdefault(image_id, []).append(box)
-    labelled = _pictures(content["images"], rows, tree, path, pictures, problems)
-    problems += _unlisted(labelled, pictures, tree)
+    labelled = _pictures(content["images"], rows, spoilt, tree, path, pictures, problems)
+    left_out = {p.path for p in problems if p.kind == "picture-left-out"}
+    problems += _unlisted(labelled, left_out, pictures, tree)
     return build(labelled.values(), problems, list(dict.fromkeys(names.values())))
 
 
@@ -57,7 +62,7 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise DetectorError(f"{path}: {error}; {expected}") from None
+        raise DetectorError(f"{path}: is no whole JSON ({error}); {expected}") from None
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DetectorError(f"{path}: no list '{key}'; {expected}")
@@ -106,7 +111,13 @@ def _annotation(annotation: Any, names: dict[str, str]) -> tuple[str, Box]:
     x, y, width, height = (float(value) for value in bbox)
     # Some converters write the key `ignore` where VOC says difficult.
     ignore = any(str(annotation.get(key)) in ("1", "True") for key in ("iscrowd", "ignore"))
-    box = Box(names[category], finite_xyxy((x, y, x + width, y + height)), ignore)
+    area = annotation.get("area")
+    box = Box(
+        names[category],
+        finite_xyxy((x, y, x + width, y + height)),
+        ignore,
+        float(area) if isinstance(area, (int, float)) and 0 < area < math.inf else None,
+    )
     return str(annotation.get("image_id")), box
 
 
@@ -124,6 +135,7 @@ def _bounds(segmentation: Any) -> list[float] | None:
 def _pictures(
     images: list[Any],
     rows: dict[str, list[Box]],
+    spoilt: set[str],
     tree: Tree,
     path: Path,
     pictures: PictureIndex,
@@ -140,10 +152,19 @@ def _pictures(
             message = f"picture '{name[:200]}' not found; left out"
             problems.append(Problem("label-without-picture", where, message, path))
             continue
+        if the_one(found) is None:
+            message = f"'{name}' fits {len(found)} different pictures; left out: write the folder"
+            problems.append(Problem("label-without-picture", where, message, path))
+            continue
         if len(found) > 1 or found[0] in labelled:
             message = f"'{name}' is listed twice or fits {len(found)} pictures; took {found[0]}"
             problems.append(Problem("duplicate-picture", where, message, path))
-        boxes = rows.pop(str(entry.get("id")), [])
+        key = str(entry.get("id"))
+        boxes = rows.pop(key, [])
+        if not boxes and key in spoilt:
+            message = "none of its annotations can be read; left out"
+            problems.append(Problem("picture-left-out", where, message, found[0]))
+            continue
         if found[0] in labelled:
             boxes = [*labelled[found[0]].boxes, *boxes]
         labelled[found[0]] = Labelled(found[0], boxes, _size(entry), where)
@@ -157,12 +178,14 @@ def _size(entry: dict[str, Any]) -> tuple[int, int] | None:
         return None
 
 
-def _unlisted(labelled: dict[Path, Labelled], pictures: PictureIndex, tree: Tree) -> list[Problem]:
+def _unlisted(
+    labelled: dict[Path, Labelled], left_out: set[Path | None], pictures: PictureIndex, tree: Tree
+) -> list[Problem]:
     """Pictures in the folders of listed ones that the file does not list."""
     folders = {path.parent for path in labelled}
     message = "not listed in the json; not used (list it without boxes to use it as a negative)"
     return [
         Problem("unlisted-picture", tree.show(path), message, path)
         for path in pictures.pictures
-        if path.parent in folders and path not in labelled
+        if path.parent in folders and path not in labelled and path not in left_out
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from detector.data.example import Box, Dataset, Labelled, Problem, build, finite_xyxy
 from detector.data.picture_size import displayed_size
-from detector.data.tree import PictureIndex, Tree, nearest, read_text
+from detector.data.tree import PictureIndex, Tree, nearest, read_text, the_one
 from detector.errors import DetectorError
 
 # Lower case, only letters and digits: 'X_min' and 'x min' are 'xmin'.
@@ -22,6 +22,7 @@ _COLUMNS = {
     "width": ("width", "imagewidth", "imgwidth"),
     "height": ("height", "imageheight", "imgheight"),
 }
+Row = tuple[int, Path, Box | None, tuple[int, int] | None]  # line, picture, box, claimed size
 _NEEDED = ("filename", "class", "xmin", "ymin", "xmax", "ymax")
 
 
@@ -57,37 +58,66 @@ def _delimiter(line: str) -> str:
 def read_csv(tree: Tree, path: Path, pictures: PictureIndex) -> Dataset:
     """One table. Pixels are edges counted from 0; a table all within 0..1 holds fractions.
 
-    A row with a picture but an empty class and box is a picture without objects. Pictures the
-    table does not name are not used, and counted: it may be one part of several. Raises
-    DetectorError when the table as a whole cannot be read.
+    A row with a picture but an empty class and box is a picture without objects; one with rows of
+    which none can be read is left out. Pictures the table does not name are not used, and counted:
+    it may be one part of several. Raises DetectorError when the table as a whole cannot be read.
     """
     where = tree.show(path)
     problems: list[Problem] = []
     columns, rows = _rows(path)
-    parsed: list[tuple[int, Path, Box | None, tuple[int, int] | None]] = []
+    parsed: list[Row] = []
+    spoilt: dict[Path, str] = {}  # pictures with rows that cannot be read, and such a row
+    meant: dict[str, Path | str] = {}
     for line, cells in rows:
         place = f"{where}, line {line}"
         record = {n: cells[i].strip() if i < len(cells) else "" for n, i in columns.items()}
-        found = nearest(path, pictures.by_name(record["filename"]))
-        if not found:
-            message = f"picture '{record['filename'][:200]}' not found; left out"
-            problems.append(Problem("label-without-picture", place, message, path))
+        name = record["filename"]
+        if name not in meant:
+            meant[name] = _picture(name, path, pictures, place, problems)
+        picture = meant[name]
+        if isinstance(picture, str):
+            problems.append(Problem("label-without-picture", place, f"{picture}; left out", path))
             continue
-        if len(found) > 1:
-            message = f"{len(found)} pictures fit '{record['filename']}'; took {found[0]}"
-            problems.append(Problem("duplicate-picture", place, message, path))
         try:
-            parsed.append((line, found[0], _box(record), _size(record)))
+            parsed.append((line, picture, _box(record), _size(record)))
         except ValueError as error:
-            problems.append(Problem("bad-box", place, f"{error}; left out", path))
-            parsed.append((line, found[0], None, _size(record)))
-    labelled = _group(parsed, tree, where, path, problems)
-    folders = {picture.parent for picture in labelled}
-    for picture in pictures.pictures:
-        if picture.parent in folders and picture not in labelled:
-            message = f"not in {path.name}; not used (a row with an empty box makes it a negative)"
-            problems.append(Problem("unlisted-picture", tree.show(picture), message, picture))
+            problems.append(Problem("bad-box", place, f"{error}; left out", picture))
+            spoilt[picture] = place
+    for picture in spoilt.keys() - {picture for _, picture, box, _ in parsed if box}:
+        message = "no row of its picture can be read; left out"
+        problems.append(Problem("picture-left-out", spoilt[picture], message, picture))
+        parsed = [row for row in parsed if row[1] != picture]
+    labelled = _group(parsed, tree, where, problems)
+    known = {*spoilt, *(picture for _, picture, _, _ in parsed)}
+    problems += _unlisted(known, path, pictures, tree)
     return build(labelled.values(), problems)
+
+
+def _unlisted(known: set[Path], table: Path, pictures: PictureIndex, tree: Tree) -> list[Problem]:
+    """Pictures in the folders of known ones that the table does not name."""
+    folders = {picture.parent for picture in known}
+    message = f"not in {table.name}; not used (a row with an empty box makes it a negative)"
+    return [
+        Problem("unlisted-picture", tree.show(picture), message, picture)
+        for picture in pictures.pictures
+        if picture.parent in folders and picture not in known
+    ]
+
+
+def _picture(
+    name: str, path: Path, pictures: PictureIndex, place: str, problems: list[Problem]
+) -> Path | str:
+    """The picture a row of table `path` means, or why there is none."""
+    found = nearest(path, pictures.by_name(name))
+    if not found:
+        return f"picture '{name[:200]}' not found"
+    picture = the_one(found)
+    if picture is None:
+        return f"'{name}' fits {len(found)} different pictures, write the folder"
+    if len(found) > 1:
+        message = f"{len(found)} pictures fit '{name}'; took {picture}"
+        problems.append(Problem("duplicate-picture", place, message, picture))
+    return picture
 
 
 def _rows(path: Path) -> tuple[dict[str, int], list[tuple[int, list[str]]]]:
@@ -129,11 +159,7 @@ def _size(record: dict[str, str]) -> tuple[int, int] | None:
 
 
 def _group(
-    parsed: list[tuple[int, Path, Box | None, tuple[int, int] | None]],
-    tree: Tree,
-    where: str,
-    path: Path,
-    problems: list[Problem],
+    parsed: list[Row], tree: Tree, where: str, problems: list[Problem]
 ) -> dict[Path, Labelled]:
     """Rows of one picture together, fractions made pixels."""
     relative = all(box is None or max(box.xyxy) <= 1 for _, _, box, _ in parsed)

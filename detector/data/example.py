@@ -24,9 +24,11 @@ class Problem:
     """One odd thing met while reading: it was left out or mended, never passed over in silence.
 
     kind: a short slug to count by: `bad-box`, `bad-label-file`, `unreadable-picture`,
-    `label-without-picture`, `picture-without-label`, `unlisted-picture`, `wrong-filename`,
-    `duplicate-picture`, `class-names`, `zero-based`, `exif-turned`, `split-entry`, `split`.
-    where: what a person searches for, `Annotations/17.xml, object 2`. path: the file, if one.
+    `picture-left-out` (it has labels, but none that can be read), `label-without-picture`,
+    `picture-without-label`, `unlisted-picture`, `wrong-filename`, `duplicate-picture`,
+    `class-names`, `zero-based`, `exif-turned`, `split-entry`, `split`.
+    where: what a person searches for, `Annotations/17.xml, object 2`. path: the picture it is
+    about, by which it goes to that picture's split; else the label file, if one.
     """
 
     kind: str
@@ -47,6 +49,8 @@ class Example:
     the checker to see. labels: (G,) 0..K-1. ignore: (G,) neither wanted nor wrong (VOC difficult,
     COCO crowd). size_wh: what the label file claims, which may be a lie such as (0, 0); None when
     it says nothing. source: where the labels stand, relative to the root; "" for no label file.
+    area: (G,) square pixels by which COCO tells small from large: of the object's outline where the
+    label file says, else of the box; None for all boxes' own.
     """
 
     path: Path
@@ -55,29 +59,37 @@ class Example:
     ignore: Bool
     size_wh: tuple[int, int] | None
     source: str
+    area: Float32 | None = None
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Examples in the order of their paths, or of the list that named them; names by label."""
+    """Examples in the order of their paths, or of the list that named them; names by label.
+
+    drawn: at random by `split_dataset`, for data that names no val.
+    """
 
     examples: tuple[Example, ...]
     class_names: tuple[str, ...]
     problems: tuple[Problem, ...] = ()
+    drawn: bool = False
 
     def class_counts(self) -> Int64:
-        """Boxes of each class, (K,), those to ignore left out."""
-        wanted = [e.labels[~e.ignore] for e in self.examples]
+        """Boxes of each class, (K,), those to ignore and those without an area left out."""
+        wanted = [
+            e.labels[~e.ignore & (e.xyxy[:, 2:] > e.xyxy[:, :2]).all(1)] for e in self.examples
+        ]
         labels = np.concatenate(wanted) if wanted else np.zeros(0, np.int64)
         return np.bincount(labels, minlength=len(self.class_names)).astype(np.int64)
 
 
 class Box(NamedTuple):
-    """A box as read, its class still a name; xyxy in pixels."""
+    """A box as read, its class still a name; xyxy in pixels; area as in Example."""
 
     name: str
     xyxy: tuple[float, float, float, float]
     ignore: bool = False
+    area: float | None = None
 
 
 class Labelled(NamedTuple):
@@ -123,10 +135,21 @@ def build(
             ignore=np.array([b.ignore for b in picture.boxes], np.bool_),
             size_wh=picture.size_wh,
             source=picture.source,
+            area=_areas(picture.boxes),
         )
         for picture in pictures
     )
     return Dataset(examples, tuple(class_names), tuple(problems))
+
+
+def _areas(boxes: Sequence[Box]) -> Float32 | None:
+    """(G,) areas; None when no box brings one of its own."""
+    if all(box.area is None for box in boxes):
+        return None
+    own = [(b.xyxy[2] - b.xyxy[0]) * (b.xyxy[3] - b.xyxy[1]) for b in boxes]
+    return np.array(
+        [o if b.area is None else b.area for o, b in zip(own, boxes, strict=True)], np.float32
+    )
 
 
 def relabel(dataset: Dataset, new_name: dict[str, str | None], order: Sequence[str]) -> Dataset:
@@ -143,7 +166,11 @@ def relabel(dataset: Dataset, new_name: dict[str, str | None], order: Sequence[s
         keep = labels >= 0
         examples.append(
             replace(
-                example, xyxy=example.xyxy[keep], labels=labels[keep], ignore=example.ignore[keep]
+                example,
+                xyxy=example.xyxy[keep],
+                labels=labels[keep],
+                ignore=example.ignore[keep],
+                area=None if example.area is None else example.area[keep],
             )
         )
     return replace(dataset, examples=tuple(examples), class_names=tuple(order))

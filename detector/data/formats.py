@@ -22,7 +22,7 @@ from detector.data.split_sources import (
 from detector.data.tree import PictureIndex, Tree, scan, scan_pictures
 from detector.data.upright import turn_upright
 from detector.data.voc import is_voc, read_voc
-from detector.data.yolo import is_yolo, read_yolo
+from detector.data.yolo import has_blank_labels, is_yolo, read_yolo
 from detector.data.yolo_names import read_head
 from detector.errors import DetectorError
 
@@ -84,7 +84,7 @@ def open_folder(
     found = _formats(tree, pictures) if format == "auto" else {format: ""}
     if not found:
         suffixes = Counter(path.suffix.lower() or "no suffix" for path in tree.files)
-        have = ", ".join(f"{n} {s}" for s, n in suffixes.most_common(5)) or "no files"
+        have = ", ".join(f"{n} {s}" for s, n in suffixes.most_common(5)) or "the folder is empty"
         raise DetectorError(f"{root}: no labels found ({have}); {_EXPECTED}")
     if not pictures.pictures:
         raise DetectorError(
@@ -116,6 +116,8 @@ def _formats(tree: Tree, pictures: PictureIndex) -> dict[str, str]:
         found["coco"] = tree.show(coco)
     if is_yolo(tree, pictures):
         found["yolo"] = "text files named like pictures"
+    if not found and has_blank_labels(tree, pictures):
+        found["yolo"] = "empty text files named like pictures"
     if not found and (table := next((p for p in tree.having(".csv") if is_csv(p)), None)):
         found["csv"] = tree.show(table)
     return found
@@ -126,7 +128,7 @@ def find_splits(folder: Folder) -> Splits:
     tree = folder.tree
     splits = {} if tree.main else folder_splits(tree, folder.pictures.pictures)
     if folder.format in ("coco", "csv") and tree.main is None:
-        splits |= file_splits(_tables(tree, folder.format))
+        splits |= file_splits(label_tables(tree, folder.format))
     splits |= list_splits(tree)
     if folder.format == "yolo":
         splits |= read_head(tree).splits
@@ -140,7 +142,7 @@ def read_all(folder: Folder) -> Dataset:
         return turn_upright(read_voc(tree, pictures, folder.first_pixel), tree)
     if folder.format == "yolo":
         return read_yolo(tree, pictures)
-    tables = _tables(tree, folder.format)
+    tables = label_tables(tree, folder.format)
     if folder.format == "csv" and len(tables) > 1:
         # `all.csv` beside `train.csv` and `test.csv`: the parts repeat the whole.
         tables = [path for path in tables if split_of(path.stem) is None] or tables
@@ -149,7 +151,7 @@ def read_all(folder: Folder) -> Dataset:
     return _merge(tree, tables, [_read_table(folder, path) for path in tables])
 
 
-def _tables(tree: Tree, format: str) -> list[Path]:
+def label_tables(tree: Tree, format: str) -> list[Path]:
     """The json or CSV files with boxes; of COCO's own, `instances` alone has those we want."""
     if tree.main is not None:
         return [tree.main]

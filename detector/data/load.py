@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from detector.data.account import counted
 from detector.data.card import DEFAULT_VAL, Card, folder_card, read_card
 from detector.data.class_edits import plan_classes
-from detector.data.example import Dataset, Problem, relabel, union_names
-from detector.data.formats import Folder, find_splits, open_folder, read_all, read_splits
+from detector.data.example import Dataset, Problem, concatenate, relabel, union_names
+from detector.data.formats import (
+    Folder,
+    find_splits,
+    label_tables,
+    open_folder,
+    read_all,
+    read_splits,
+)
 from detector.data.split import split_dataset
 from detector.errors import DetectorError
 
@@ -30,22 +38,79 @@ def load_splits(data: str | Path) -> dict[str, Dataset]:
 
     They are what the card says, else what the folder brings, else a seeded split (`val` of the
     card, or a fifth). Raises DetectorError when the data is missing, empty, has no boxes to learn
-    from or to be judged by, or a class the card does not know.
+    from or to be judged by, no class in both, or one the card does not know.
+    """
+    card = open_card(data)
+    splits = _own_splits(card, _open_root(card))
+    _refuse_useless(card, splits)
+    if "val" not in splits:
+        splits = _with_val(card, splits)
+        _refuse_useless(card, splits)
+    elif not (splits["train"].class_counts() * splits["val"].class_counts()).any():
+        raise DetectorError(
+            f"{card.path}: no class has boxes in both train and val, so nothing learned could be "
+            "judged; mend the names, or the splits"
+        )
+    return {**splits, "val": _flag_unlearnt(splits["train"], splits["val"])}
+
+
+@dataclass(frozen=True)
+class JudgedData:
+    """Data to judge by. split: which part, 'all' for every picture. tables: COCO's json files of
+    the whole data, where it has that format. whole: whether `split` is all because there is no
+    other, and not because it was asked for.
+    """
+
+    dataset: Dataset
+    split: str
+    tables: tuple[Path, ...]
+    card: Card
+    whole: bool
+
+
+def load_judged(data: str | Path, split: str | None = None) -> JudgedData:
+    """The pictures of one split; None: 'val' where the data or its card has one, else all.
+
+    'val' of data without one is the part that training sets aside. Raises DetectorError for data
+    that is missing, for a split it does not have, and when there is no box to be found.
     """
     card = open_card(data)
     folder = _open_root(card)
+    splits = _own_splits(card, folder)
+    alone = list(splits) == ["train"] and card.val is None and not card.splits
+    chosen = split or ("all" if alone else "val")
+    if chosen == "val" and "val" not in splits:
+        splits = _with_val(card, splits)
+    if chosen != "all" and chosen not in splits:
+        raise DetectorError(f"{data}: no split '{chosen}'; it has {', '.join(splits)} and all")
+    dataset = concatenate(list(splits.values())) if chosen == "all" else splits[chosen]
+    if not dataset.class_counts().sum():
+        raise DetectorError(
+            f"{data}: {chosen} holds {len(dataset.examples)} pictures but no ground truth, not one "
+            f"box to find{_summary(dataset.problems)}; check root and splits"
+        )
+    tables = label_tables(folder.tree, "coco") if folder.format == "coco" else []
+    return JudgedData(dataset, chosen, tuple(tables), card, whole=alone and split is None)
+
+
+def _own_splits(card: Card, folder: Folder) -> dict[str, Dataset]:
+    """What the data and its card bring, 'val' not always among them; classes as the card says."""
     splits = _read(card, folder)
-    new_name, order = plan_classes(card.classes, union_names(splits.values()), str(card.path))
-    splits = {key: relabel(part, new_name, order) for key, part in splits.items()}
-    if "val" not in splits:
-        fraction = DEFAULT_VAL if card.val is None else card.val
-        try:
-            train, val = split_dataset(splits["train"], fraction, card.seed)
-        except DetectorError as error:
-            raise DetectorError(f"{card.path}: {error}") from None
-        splits = {**splits, "train": train, "val": val}
-    _refuse_useless(card, splits)
-    return {**splits, "val": _flag_unlearnt(splits["train"], splits["val"])}
+    names = union_names(splits.values())
+    if not names:  # no boxes, which the callers say
+        return splits
+    new_name, order = plan_classes(card.classes, names, str(card.path))
+    return {key: relabel(part, new_name, order) for key, part in splits.items()}
+
+
+def _with_val(card: Card, splits: dict[str, Dataset]) -> dict[str, Dataset]:
+    """The splits with a seeded part of train as val."""
+    fraction = DEFAULT_VAL if card.val is None else card.val
+    try:
+        train, val = split_dataset(splits["train"], fraction, card.seed)
+    except DetectorError as error:
+        raise DetectorError(f"{card.path}: {error}") from None
+    return {**splits, "train": train, "val": val}
 
 
 def open_card(data: str | Path) -> Card:
@@ -99,31 +164,43 @@ def _read(card: Card, folder: Folder) -> dict[str, Dataset]:
 
 
 def _refuse_useless(card: Card, splits: dict[str, Dataset]) -> None:
-    """Raise DetectorError for a train or val that holds no pictures or no boxes."""
+    """Raise DetectorError for a train or val that holds no pictures or no boxes.
+
+    Train alone, before val is drawn from it, is called the data.
+    """
     for name in ("train", "val"):
+        if name not in splits:
+            continue
         part = splits[name]
+        where = f"{card.path}: {name if 'val' in splits else 'the data'} holds"
         odd = _summary(part.problems)
         if not part.examples:
-            raise DetectorError(
-                f"{card.path}: {name} holds no pictures{odd}; check root and splits"
-            )
+            usable = "that can be used" if odd else "at all"
+            raise DetectorError(f"{where} no pictures {usable}{odd}; check root and splits")
         if not part.class_counts().sum():
+            use = "to judge by" if name == "val" else "to learn from"
+            if others := sum(len(example.labels) for example in part.examples):
+                use += f" ({counted(others, 'box')} without area, or marked to be ignored)"
             raise DetectorError(
-                f"{card.path}: {name} holds {len(part.examples)} pictures but no boxes{odd}; "
-                "label some, or check that the label files are where the format wants them"
+                f"{where} {counted(len(part.examples), 'picture')} but no boxes {use}{odd}; label "
+                "some, or check that the label files are where the format wants them"
             )
 
 
 def _summary(problems: tuple[Problem, ...]) -> str:
-    """' (3 problems, first: ...)', or nothing."""
-    return f" ({len(problems)} problems, the first: {problems[0]})" if problems else ""
+    """' (3 problems, the first: ...)', or nothing."""
+    if not problems:
+        return ""
+    return f" ({counted(len(problems), 'problem')}, the first: {problems[0]})"
 
 
 def _flag_unlearnt(train: Dataset, val: Dataset) -> Dataset:
     """Val with a problem for each class it has and train lacks: its AP can only be 0."""
     learnt, judged = train.class_counts(), val.class_counts()
     problems = [
-        Problem("split", "val", f"class '{name}' has {judged[k]} boxes here and none in train")
+        Problem(
+            "split", "val", f"class '{name}' has {counted(judged[k], 'box')} here and none in train"
+        )
         for k, name in enumerate(train.class_names)
         if judged[k] and not learnt[k]
     ]

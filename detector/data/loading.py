@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
+from detector.cpu import usable_cores
+from detector.data.account import counted
 from detector.data.augment import Augment, View
 from detector.data.example import Bool, Example, Float32
 from detector.data.shrunk import read_shrunk
-from detector.engine import usable_cores
 from detector.errors import DetectorError
 from detector.images import as_bgr
 from detector.training.objective import Truth
@@ -43,9 +44,9 @@ class Pictures:
     """Every picture of a data set, decoded once, shrunk to what training can use, kept in memory.
 
     budget: bytes. Pictures beyond half of it are kept as JPEG, and what does not fit then is read
-    again each time. `failed`: (example, reason) of pictures that could not be read; they are left
-    out of `examples`. `dropped_boxes`: how many boxes have no area inside their picture and are
-    left out of every view.
+    again each time. `failed`: (example, reason) of pictures that cannot be read, or have boxes but
+    none with an area inside; they are left out of `examples`. `dropped_boxes`: how many boxes of
+    the others have no area inside their picture and are left out of every view.
     """
 
     def __init__(self, examples: Sequence[Example], side: int, budget: int = 2 << 30) -> None:
@@ -63,7 +64,7 @@ class Pictures:
             self._kept.append(Kept(self._fit(image, budget), image.shape[1::-1], scale))
         if not self.examples:
             why = f"; the first: {self.failed[0][1]}" if self.failed else ""
-            raise DetectorError(f"none of {len(examples)} pictures can be read{why}")
+            raise DetectorError(f"none of {counted(len(examples), 'picture')} can be used{why}")
         kept_boxes = (int(self._boxes(i)[1].sum()) for i in range(len(self)))
         self.dropped_boxes = sum(len(e.labels) for e in self.examples) - sum(kept_boxes)
 
@@ -84,13 +85,16 @@ class Pictures:
         boxes, whole = self._boxes(index)
         return View(rgb, boxes[whole], example.labels[whole], example.ignore[whole])
 
+    def fractions(self, index: int) -> Float32:
+        """The wanted boxes of picture `index`: (G, 4) xyxy as fractions of it."""
+        boxes, whole = self._boxes(index)
+        wanted = boxes[whole & ~self.examples[index].ignore]
+        return np.asarray(wanted / np.array(self._kept[index].size_wh * 2, np.float32), np.float32)
+
     def _boxes(self, index: int) -> tuple[Float32, Bool]:
         """All boxes of picture `index` in its pixels as kept, clipped; which have an area."""
         _, size_wh, scale_xy = self._kept[index]
-        boxes = self.examples[index].xyxy * np.array([*scale_xy, *scale_xy], np.float32)
-        boxes = np.clip(boxes, 0, np.array([*size_wh, *size_wh], np.float32))
-        whole: Bool = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        return boxes, whole
+        return clipped(self.examples[index].xyxy, size_wh, scale_xy)
 
     def _fit(self, image: UInt8, budget: int) -> UInt8 | bytes | None:
         """The picture in the plainest form that the budget still has room for; counts its bytes."""
@@ -122,9 +126,23 @@ class Pictures:
 
     def _try(self, example: Example) -> tuple[UInt8, tuple[float, float]] | str:
         try:
-            return read_shrunk(example.path, self.longest)
+            image, scale_xy = read_shrunk(example.path, self.longest)
         except DetectorError as error:
             return str(error)
+        size_wh = (image.shape[1], image.shape[0])
+        if len(example.labels) and not clipped(example.xyxy, size_wh, scale_xy)[1].any():
+            return f"{example.path}: of its boxes ({len(example.labels)}) none has an area inside"
+        return image, scale_xy
+
+
+def clipped(
+    xyxy: Float32, size_wh: tuple[int, int], scale_xy: tuple[float, float]
+) -> tuple[Float32, Bool]:
+    """Boxes (G, 4) scaled and clipped to a picture of `size_wh`, and which (G,) have an area."""
+    boxes = xyxy * np.array([*scale_xy, *scale_xy], np.float32)
+    boxes = np.clip(boxes, 0, np.array([*size_wh, *size_wh], np.float32))
+    whole: Bool = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return boxes, whole
 
 
 Item = tuple[Tensor, Truth]
@@ -146,14 +164,18 @@ class Stream(TorchDataset[Item]):
         self._order: tuple[int, npt.NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
 
     def __getitem__(self, index: int) -> Item:
+        rng = np.random.default_rng((self.seed, 1, index))
+        change = self.calm if index >= self.calm_from else self.augment
+        return to_item(change(self.pictures.view(self.picture(index)), rng))
+
+    def picture(self, index: int) -> int:
+        """Which picture sample `index` shows."""
         round_, place = divmod(index, len(self.pictures))
         known, order = self._order
         if known != round_:  # shuffling 100,000 for every sample would take longer than loading it
             order = np.random.default_rng((self.seed, 0, round_)).permutation(len(self.pictures))
             self._order = (round_, order)
-        rng = np.random.default_rng((self.seed, 1, index))
-        change = self.calm if index >= self.calm_from else self.augment
-        return to_item(change(self.pictures.view(int(order[place])), rng))
+        return int(order[place])
 
 
 def to_item(view: View) -> Item:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from detector.data.account import counted
 from detector.data.example import Dataset, Example, Problem
 from detector.data.near_duplicates import group_pictures, hash_pictures
 from detector.errors import DetectorError
@@ -24,8 +25,9 @@ def split_dataset(dataset: Dataset, fraction: float, seed: int = 0) -> tuple[Dat
     examples = dataset.examples
     if len(examples) < 2:
         raise DetectorError(
-            f"{len(examples)} picture(s) cannot be split into train and val; label at least 2 "
-            "(50 or more for a useful detector) or name both splits in a data card"
+            f"{counted(len(examples), 'picture')} cannot be split into train and val; label "
+            "at least 2 (50 or more for a useful detector), or name both splits in a data card: "
+            "splits: {train: ., val: .}"
         )
     hashes = hash_pictures([e.path for e in examples])
     groups = group_pictures([e.path for e in examples], hashes)
@@ -46,7 +48,9 @@ def split_dataset(dataset: Dataset, fraction: float, seed: int = 0) -> tuple[Dat
         examples=tuple(e for i, e in enumerate(examples) if i not in chosen),
         problems=(*dataset.problems, *problems),
     )
-    val = replace(dataset, examples=tuple(examples[i] for i in sorted(chosen)), problems=())
+    val = replace(
+        dataset, examples=tuple(examples[i] for i in sorted(chosen)), problems=(), drawn=True
+    )
     return train, val
 
 

@@ -81,12 +81,15 @@ def keep_listed(dataset: Dataset, listing: Path) -> Dataset:
     index = _Names(own)
     chosen: dict[Path, Example] = {}
     problems = []
+    stems = set()  # of what is listed, and so of what is odd about it
     for number, line in enumerate(read_text(listing).splitlines(), start=1):
         entry = line.strip()
         if not entry:
             continue
-        found = index.find(entry) or index.find(re.sub(r"\s+-?[01]$", "", entry))
+        plain = re.sub(r"\s+-?[01]$", "", entry)
+        found = index.find(entry) or index.find(plain)
         place = f"{listing.name}, line {number}"
+        stems |= {fold(Path(part).stem) for part in split_path(plain)[-1:]}
         if not found:
             message = f"'{entry[:200]}' is no picture that was read; left out"
             problems.append(Problem("split-entry", place, message, listing))
@@ -94,7 +97,7 @@ def keep_listed(dataset: Dataset, listing: Path) -> Dataset:
             message = f"'{entry}' fits {len(found)} pictures; all are used: write their folders"
             problems.append(Problem("split-entry", place, message, listing))
         chosen.update((e.path, e) for e in found)
-    stems = {fold(path.stem) for path in chosen}
+    stems |= {fold(path.stem) for path in chosen}
     kept = _keep(dataset, lambda path: fold(path.stem) in stems)
     examples = tuple(chosen.values())
     return replace(kept, examples=examples, problems=(*kept.problems, *problems))
@@ -130,9 +133,16 @@ def _folders(path: Path) -> list[str]:
 
 
 def _keep(dataset: Dataset, wanted: Callable[[Path], bool]) -> Dataset:
-    """Filter examples by picture, and problems by the file they are about (none: kept)."""
+    """Filter examples by picture, and problems by the picture they are about.
+
+    Problems that are about none, or about a json or CSV as a whole, are kept.
+    """
+
+    def about_these(path: Path | None) -> bool:
+        return path is None or path.suffix.lower() in (".json", ".csv") or wanted(path)
+
     return replace(
         dataset,
         examples=tuple(e for e in dataset.examples if wanted(e.path)),
-        problems=tuple(p for p in dataset.problems if p.path is None or wanted(p.path)),
+        problems=tuple(p for p in dataset.problems if about_these(p.path)),
     )

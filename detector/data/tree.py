@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from filecmp import cmp
 from itertools import takewhile
 from pathlib import Path
 
@@ -156,6 +157,19 @@ def nearest(label: Path, candidates: Sequence[Path]) -> list[Path]:
         steps = len(here) + len(there) - 2 * _shared_head(here, there)
         keys.append((steps, -_shared_tail(here, there)))
     return [path for path, key in zip(candidates, keys, strict=True) if key == min(keys)]
+
+
+def the_one(found: Sequence[Path]) -> Path | None:
+    """The one picture that several of a name are: copies, or one photograph in two formats.
+
+    None when they lie in different folders and differ: nobody can tell which is meant.
+    """
+    first, *others = found
+    try:
+        same = all(p.parent == first.parent or cmp(p, first, shallow=False) for p in others)
+    except OSError:
+        same = False
+    return first if same else None
 
 
 def _shared_head(a: Sequence[str], b: Sequence[str]) -> int:

@@ -9,10 +9,19 @@ are (xmin - 1, ymin - 1, xmax, ymax). labelImg and the exporters write edges cou
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from detector.data.example import Box, Dataset, Labelled, Problem, build, finite_xyxy
-from detector.data.tree import PictureIndex, Tree, nearest, read_text, split_path, split_unlabelled
+from detector.data.tree import (
+    PictureIndex,
+    Tree,
+    nearest,
+    read_text,
+    split_path,
+    split_unlabelled,
+    the_one,
+)
 from detector.data.xml_safe import parse_xml
 
 _TRUE = frozenset({"1", "true", "yes"})
@@ -31,10 +40,14 @@ def is_voc(path: Path) -> bool:
 def read_voc(tree: Tree, pictures: PictureIndex, first_pixel: int | None = None) -> Dataset:
     """All VOC XML files of a tree; pictures that none of them means are negatives.
 
+    A picture whose XML cannot be read, or has objects of which none can, is left out: as a negative
+    it would teach that nothing is there.
+
     first_pixel: 1 when coordinates count from 1, 0 from 0, None as the module's docstring says.
     """
     problems: list[Problem] = []
     labelled: dict[Path, Labelled] = {}
+    spoilt: dict[Path, str] = {}  # pictures, and whose labels for them cannot be used
     for xml in tree.having(".xml"):
         where = tree.show(xml)
         try:
@@ -43,24 +56,41 @@ def read_voc(tree: Tree, pictures: PictureIndex, first_pixel: int | None = None)
                 raise ValueError(f"holds <{root.tag}>, expected <annotation>; not a VOC file")
         except ValueError as error:
             problems.append(Problem("bad-label-file", where, str(error), xml))
+            spoilt |= dict.fromkeys(nearest(xml, pictures.by_stem(xml.stem)), where)
             continue
+        path = _picture(root, xml, where, pictures, problems, spoilt)
         origin = _origin(xml) if first_pixel is None else first_pixel
-        boxes = _boxes(root, origin, xml, where, problems)
-        path = _picture(root, xml, where, pictures, problems)
-        if path in labelled:
+        boxes = _boxes(root, origin, path or xml, where, problems)
+        if path is not None and not boxes and root.find("object") is not None:
+            spoilt[path] = where
+        elif path in labelled:
             message = f"means {path.name}, as {labelled[path].source} does; only that one is used"
             problems.append(Problem("duplicate-picture", where, message, xml))
         elif path is not None:
             labelled[path] = Labelled(path, boxes, _size(root), where)
-    negatives, strangers = split_unlabelled(tree, pictures.pictures, labelled)
+    negatives = _unlabelled(tree, pictures, labelled, spoilt, problems)
+    return build([*labelled.values(), *negatives], problems)
+
+
+def _unlabelled(
+    tree: Tree,
+    pictures: PictureIndex,
+    labelled: Collection[Path],
+    spoilt: Mapping[Path, str],
+    problems: list[Problem],
+) -> list[Labelled]:
+    """The negatives; they, what was spoilt and what is not used become problems."""
+    for path in [path for path in spoilt if path not in labelled]:
+        message = f"{spoilt[path]} has no labels for it that can be read; left out"
+        problems.append(Problem("picture-left-out", tree.show(path), message, path))
+    negatives, strangers = split_unlabelled(tree, pictures.pictures, [*labelled, *spoilt])
     for path in negatives:
         message = "no XML means this picture; used as one without objects"
         problems.append(Problem("picture-without-label", tree.show(path), message, path))
-        labelled[path] = Labelled(path, (), None, "")
     for path in strangers:
         message = "no XML means this picture or another of its folder; not used"
         problems.append(Problem("unlisted-picture", tree.show(path), message, path))
-    return build(labelled.values(), problems)
+    return [Labelled(path, (), None, "") for path in negatives]
 
 
 def _origin(xml: Path) -> int:
@@ -68,7 +98,7 @@ def _origin(xml: Path) -> int:
 
 
 def _boxes(
-    root: ET.Element, origin: int, xml: Path, where: str, problems: list[Problem]
+    root: ET.Element, origin: int, path: Path, where: str, problems: list[Problem]
 ) -> list[Box]:
     """The objects that have a name and four numbers; the others become problems."""
     boxes = []
@@ -81,22 +111,28 @@ def _boxes(
             corner = [_number(node, f"bndbox/{tag}") for tag in ("xmin", "ymin", "xmax", "ymax")]
             if origin and min(corner[:2]) < origin:
                 message = "a coordinate is below 1, but VOC counts from 1; set first_pixel: 0"
-                problems.append(Problem("zero-based", place, message, xml))
+                problems.append(Problem("zero-based", place, message, path))
             x1, y1, x2, y2 = corner
             xyxy = finite_xyxy((x1 - origin, y1 - origin, x2, y2))
         except ValueError as error:
-            problems.append(Problem("bad-box", place, f"{error}; left out", xml))
+            problems.append(Problem("bad-box", place, f"{error}; left out", path))
             continue
         boxes.append(Box(name, xyxy, _text(node, "difficult").lower() in _TRUE))
     return boxes
 
 
 def _picture(
-    root: ET.Element, xml: Path, where: str, pictures: PictureIndex, problems: list[Problem]
+    root: ET.Element,
+    xml: Path,
+    where: str,
+    pictures: PictureIndex,
+    problems: list[Problem],
+    spoilt: dict[Path, str],
 ) -> Path | None:
     """The picture an XML means: of the same stem and nearest, else of its `filename`.
 
-    The stem wins, because files get renamed and copied while their `filename` stays behind.
+    The stem wins, because files get renamed and copied while their `filename` stays behind. None
+    when there is none, or several that differ: those are then `spoilt`.
     """
     tag = _text(root, "filename")
     same_stem = nearest(xml, pictures.by_stem(xml.stem))
@@ -106,12 +142,17 @@ def _picture(
         message = f"no picture '{xml.stem}.*' nor '{tag}' found; left out"
         problems.append(Problem("label-without-picture", where, message, xml))
         return None
+    if the_one(found) is None:
+        message = f"may mean {len(found)} different pictures, such as {found[0]}; left out"
+        problems.append(Problem("label-without-picture", where, message, xml))
+        spoilt |= dict.fromkeys(found, where)
+        return None
     if len(found) > 1:
         message = f"{len(found)} pictures are equally near; took {found[0].name}"
-        problems.append(Problem("duplicate-picture", where, message, xml))
+        problems.append(Problem("duplicate-picture", where, message, found[0]))
     if tag and (split_path(tag) or [""])[-1] != found[0].name:
         message = f"filename says '{tag}', took {found[0].name}"
-        problems.append(Problem("wrong-filename", where, message, xml))
+        problems.append(Problem("wrong-filename", where, message, found[0]))
     return found[0]
 
 

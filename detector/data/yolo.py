@@ -7,7 +7,15 @@ from pathlib import Path
 
 from detector.data.example import Box, Dataset, Labelled, Problem, build, finite_xyxy, natural_key
 from detector.data.picture_size import displayed_size
-from detector.data.tree import PictureIndex, Tree, fold, nearest, read_text, split_unlabelled
+from detector.data.tree import (
+    PictureIndex,
+    Tree,
+    fold,
+    nearest,
+    read_text,
+    split_unlabelled,
+    the_one,
+)
 from detector.data.yolo_names import YoloHead, name_files, read_head, yaml_heads
 
 # Fractions a little past the edge are rounding or a box drawn over it; these are pixels.
@@ -22,6 +30,12 @@ def is_yolo(tree: Tree, pictures: PictureIndex) -> bool:
         return True
     # All-empty labels (no objects anywhere) still count where a data.yaml stands by.
     return bool(pictures.pictures and yaml_heads(tree))
+
+
+def has_blank_labels(tree: Tree, pictures: PictureIndex) -> bool:
+    """Whether there are label files, all of them empty: a set nobody has drawn a box in yet."""
+    texts = [path for path in label_files(tree) if pictures.by_stem(path.stem)]
+    return bool(texts) and not any(path.stat().st_size for path in texts)
 
 
 def _looks_like_rows(path: Path) -> bool:
@@ -63,7 +77,7 @@ def read_yolo(tree: Tree, pictures: PictureIndex) -> Dataset:
         del own[path]
     labelled = []
     for picture, mine in own.items():
-        item = _read_picture(tree, picture, mine, head, problems)
+        item = _read_picture(tree, picture, mine, pictures, head, problems)
         if item is not None:
             labelled.append(item)
     used = {path for mine in own.values() for path in mine}
@@ -87,9 +101,14 @@ def _own_labels(picture: Path, labels: dict[str, list[Path]], pictures: PictureI
 
 
 def _read_picture(
-    tree: Tree, picture: Path, labels: Sequence[Path], head: YoloHead, problems: list[Problem]
+    tree: Tree,
+    picture: Path,
+    labels: Sequence[Path],
+    pictures: PictureIndex,
+    head: YoloHead,
+    problems: list[Problem],
 ) -> Labelled | None:
-    """One picture with its rows; None when its size cannot be told."""
+    """One picture with its rows; None when its size cannot be told, or no row can be read."""
     try:
         size_wh = displayed_size(picture)
     except ValueError as error:
@@ -103,22 +122,46 @@ def _read_picture(
         message = f"{len(labels)} label files are equally near; took {labels[0].name}"
         problems.append(Problem("duplicate-picture", tree.show(picture), message, picture))
     where = tree.show(labels[0])
-    try:
-        lines = read_text(labels[0]).splitlines()
-    except ValueError as error:
-        problems.append(Problem("bad-label-file", where, str(error), labels[0]))
+    rivals = nearest(labels[0], pictures.by_stem(picture.stem))
+    if the_one(rivals) is None:
+        message = f"{where} may mean {len(rivals)} different pictures; left out"
+        problems.append(Problem("picture-left-out", tree.show(picture), message, picture))
         return None
-    boxes = []
+    boxes, whole = _read_rows(labels[0], where, size_wh, picture, head, problems)
+    if not boxes and not whole:
+        message = f"no row of {where} can be read; left out"
+        problems.append(Problem("picture-left-out", tree.show(picture), message, picture))
+        return None
+    # YOLO says nothing of the size, so nothing can contradict the picture.
+    return Labelled(picture, boxes, None, where)
+
+
+def _read_rows(
+    label: Path,
+    where: str,
+    size_wh: tuple[int, int],
+    picture: Path,
+    head: YoloHead,
+    problems: list[Problem],
+) -> tuple[list[Box], bool]:
+    """The rows of a label file that are boxes, and whether that is all of them."""
+    boxes: list[Box] = []
+    try:
+        lines = read_text(label).splitlines()
+    except ValueError as error:
+        problems.append(Problem("bad-label-file", where, str(error), picture))
+        return boxes, False
+    whole = True
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             boxes.append(parse_row(line, size_wh, head.names, head.keypoints))
         except (ValueError, OverflowError) as error:
+            whole = False
             place, message = f"{where}, line {number}", f"{error}; left out"
-            problems.append(Problem("bad-box", place, message, labels[0]))
-    # YOLO says nothing of the size, so nothing can contradict the picture.
-    return Labelled(picture, boxes, None, where)
+            problems.append(Problem("bad-box", place, message, picture))
+    return boxes, whole
 
 
 def parse_row(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ class Picture:
 
     xyxy: (G, 4) float32 pixels, the truth; labels: (G,) int64; ignore: (G,) bool, boxes that are
     neither wanted nor wrong (COCO's crowds, VOC's difficult ones). found: boxes in the same pixels.
+    area: (G,) as in `detector.data.example.Example`; None for the boxes' own.
     """
 
     path: Path
@@ -28,6 +29,7 @@ class Picture:
     labels: Int64
     ignore: npt.NDArray[np.bool_]
     found: Detections
+    area: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Analysis:
     found, the last row what was found where nothing is, the last column what was missed.
     reliability: (B, 3) for each bin of scores: mean score, share that is right, count.
     costs: AP50 points that each kind of mistake costs, as TIDE measures it. threshold: the score
-    with the best F1 over all classes.
+    with the best F1 over all classes together. voc: PASCAL VOC's AP50, in percent.
     """
 
     figures: dict[str, float]
@@ -98,3 +100,4 @@ class Analysis:
     costs: dict[str, float]
     worst: list[WorstPicture]
     pictures: int
+    voc: dict[str, float] = field(default_factory=dict)

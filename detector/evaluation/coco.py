@@ -1,112 +1,133 @@
-"""COCO's average precision, by pycocotools itself."""
+"""COCO's twelve figures, by a library of them."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
-import json
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from detector.detections import Detections
-from detector.errors import DetectorError
+from detector.evaluation.analysis import Float64, Int64, Picture
+from detector.evaluation.table import Found, Table, Truth, tabulate
 
-# The first six of pycocotools' twelve figures, in its order.
-FIGURES = ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large")
-# What pycocotools reads of each annotation, and fails on without a word when it is not there.
-_NEEDED = {"id", "image_id", "category_id", "bbox", "area", "iscrowd"}
+FIGURES = (
+    *("AP", "AP50", "AP75", "AP small", "AP medium", "AP large"),
+    *("AR 1", "AR 10", "AR 100", "AR small", "AR medium", "AR large"),
+)
+BOXES_AT_ONCE = 100_000  # the libraries keep each box as a dict, about 2 kB
 
 
-def coco_results(
-    detections: Detections, image_id: int, category_ids: Sequence[int]
-) -> list[dict[str, object]]:
-    """One picture's detections in COCO's results format (xywh pixels). category_ids: by label."""
-    xywh = detections.xyxy.copy()
-    xywh[:, 2:] -= xywh[:, :2]
+@dataclass(frozen=True)
+class CocoArrays:
+    """What COCOeval accumulates, each in 0..1, or -1 where nothing was to be found.
+
+    precision: (T, R, K, A) at 10 IoUs 0.5 .. 0.95, 101 recalls, K classes, and boxes of any size,
+    small, medium, large. recall: (T, K, A, M), the last for at most 1, 10, 100 detections a
+    picture and class.
+    """
+
+    precision: Float64
+    recall: Float64
+
+
+def coco_arrays(table: Table, library: str = "") -> CocoArrays:
+    """Evaluate some classes at a time: they do not touch each other, and memory stays bounded.
+
+    library: "faster_coco_eval" or "pycocotools", by default the first of these there is.
+    """
+    counts = _counts(table.found.labels, table.classes) + _counts(table.truth.labels, table.classes)
+    group = np.cumsum(counts) // BOXES_AT_ONCE
+    parts = [
+        _evaluate(table, np.flatnonzero(group == number), library) for number in np.unique(group)
+    ]
+    precision, recall = zip(*parts, strict=True)
+    return CocoArrays(np.concatenate(precision, axis=2), np.concatenate(recall, axis=1))
+
+
+def coco_figures(arrays: CocoArrays) -> dict[str, float]:
+    """`FIGURES` in percent; nan where nothing was to be found."""
+    p, r = arrays.precision, arrays.recall
+    values = [p[..., 0], p[0, ..., 0], p[5, ..., 0], *(p[..., size] for size in (1, 2, 3))]
+    values += [*(r[..., 0, most] for most in range(3)), *(r[..., size, 2] for size in (1, 2, 3))]
+    return {name: percent(v) for name, v in zip(FIGURES, values, strict=True)}
+
+
+def measure_pictures(pictures: Sequence[Picture], classes: int) -> dict[str, float]:
+    """`FIGURES` of pictures whose labels are 0..classes-1."""
+    return coco_figures(coco_arrays(tabulate(pictures, classes)))
+
+
+def percent(values: Float64) -> float:
+    """The mean of those that are not -1, times 100; nan where all are."""
+    known = values[values > -1]
+    return float(known.mean()) * 100 if known.size else float("nan")
+
+
+def _counts(labels: Int64, classes: int) -> Int64:
+    return np.bincount(labels, minlength=classes).astype(np.int64)
+
+
+def _evaluate(table: Table, labels: Int64, library: str) -> tuple[Float64, Float64]:
+    """precision and recall of `CocoArrays` for these labels."""
+    coco, evaluator = _load(library)
+    truth, found = table.truth, table.found
+    g, d = np.isin(truth.labels, labels), np.isin(found.labels, labels)
+    pictures = np.union1d(truth.picture[g], found.picture[d])
+    images = [{"id": number} for number in pictures.tolist()]
+    categories = [{"id": label, "name": str(label)} for label in labels.tolist()]
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints as it goes
+        sets = []
+        for annotations in (_truth_rows(truth, g), _found_rows(found, d)):
+            one = coco()
+            one.dataset = {"images": images, "annotations": annotations, "categories": categories}
+            one.createIndex()
+            sets.append(one)
+        evaluation = evaluator(*sets, "bbox")
+        if not images:  # the libraries need at least one
+            evaluation.params.imgIds = [0]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision, recall = (np.asarray(evaluation.eval[key]) for key in ("precision", "recall"))
+    return precision[..., -1], recall
+
+
+def _load(library: str) -> tuple[Any, Any]:
+    """COCO and COCOeval of a library."""
+    if library != "pycocotools":
+        try:
+            faster = importlib.import_module("faster_coco_eval")
+            return faster.COCO, faster.COCOeval_faster
+        except ModuleNotFoundError:
+            if library:
+                raise
+    modules = (importlib.import_module(f"pycocotools.{name}") for name in ("coco", "cocoeval"))
+    return next(modules).COCO, next(modules).COCOeval
+
+
+def _truth_rows(truth: Truth, rows: Any) -> list[dict[str, object]]:
+    ignore = truth.ignore[rows].tolist()
+    boxes = _boxes(truth.picture[rows], truth.labels[rows], truth.xyxy[rows], truth.area[rows])
     return [
-        {"image_id": image_id, "category_id": category_ids[label], "bbox": box, "score": score}
-        for box, score, label in zip(
-            xywh.tolist(), detections.scores.tolist(), detections.labels.tolist(), strict=True
-        )
+        {**box, "iscrowd": int(i), "ignore": int(i)} for box, i in zip(boxes, ignore, strict=True)
     ]
 
 
-def coco_ap(annotations: Path, results: Sequence[Mapping[str, object]]) -> dict[str, float]:
-    """`FIGURES` in percent, for results in COCO format against a COCO annotation file.
-
-    A figure is nan where nothing was to be found (no small box in the file, say).
-    Raises DetectorError for an unreadable file, and for results on pictures that it does not list.
-    """
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    dataset: Any = read_truth(annotations)
-    strangers = {r["image_id"] for r in results} - {image["id"] for image in dataset["images"]}
-    if strangers:
-        raise DetectorError(
-            f"{annotations}: does not list {len(strangers)} of the pictures in the results "
-            f"(image id {min(map(str, strangers))}); expected results on its own pictures"
-        )
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints as it goes
-        truth = COCO()
-        truth.dataset = dataset
-        truth.createIndex()
-        # loadRes adds to the results it is given, and cannot take an empty list.
-        found = truth.loadRes([dict(result) for result in results]) if results else COCO()
-        evaluation = COCOeval(truth, found, "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    stats = np.asarray(evaluation.stats[: len(FIGURES)], np.float64)
-    percent = np.where(stats < 0, np.nan, stats * 100)  # it says -1 for nothing to find
-    return dict(zip(FIGURES, percent.tolist(), strict=True))
+def _found_rows(found: Found, rows: Any) -> list[dict[str, object]]:
+    xyxy, scores = found.xyxy[rows], found.scores[rows].tolist()
+    area = (xyxy[:, 2:] - xyxy[:, :2]).prod(axis=1)
+    boxes = _boxes(found.picture[rows], found.labels[rows], xyxy, area)
+    return [{**box, "iscrowd": 0, "score": s} for box, s in zip(boxes, scores, strict=True)]
 
 
-def read_truth(annotations: Path) -> dict[str, Any]:
-    """The contents of a COCO annotation file; DetectorError unless it is one."""
-    try:
-        dataset = json.loads(annotations.read_text(encoding="utf-8"))
-        lists = [dataset[key] for key in ("images", "annotations", "categories")]
-        lacking = [_NEEDED - set(annotation) for annotation in lists[1]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DetectorError(
-            f"{annotations}: not a COCO annotation file ({type(error).__name__}: {error}); "
-            "expected JSON with images, annotations and categories"
-        ) from error
-    for index, keys in enumerate(lacking):
-        if keys:
-            raise DetectorError(
-                f"{annotations}: annotation {index} lacks {', '.join(sorted(keys))}; "
-                f"expected {', '.join(sorted(_NEEDED))}"
-            )
-    assert isinstance(dataset, dict)  # only a dict can be indexed by "images"
-    return dataset
-
-
-def detect_all(
-    folder: Path, detect: Callable[[str], Detections], class_names: Sequence[str]
-) -> list[dict[str, object]]:
-    """Results of `detect` on every picture of a COCO folder (`instances.json`, `images/`).
-
-    class_names: the model's, in label order; the folder may have more categories. Raises
-    DetectorError when it lacks one of them, has no pictures, or one of its pictures cannot be read.
-    """
-    truth = read_truth(folder / "instances.json")
-    ids = {category["name"]: category["id"] for category in truth["categories"]}
-    unknown = [name for name in class_names if name not in ids]
-    if unknown:
-        raise DetectorError(
-            f"{folder / 'instances.json'}: has no category {unknown[0]!r}, which the model finds; "
-            f"expected all {len(class_names)} of the model's, {len(unknown)} are missing"
-        )
-    if not truth["images"]:
-        raise DetectorError(f"{folder / 'instances.json'}: lists no images; expected at least one")
-    category_ids = [ids[name] for name in class_names]
-    results = []
-    for image in truth["images"]:
-        found = detect(str(folder / "images" / image["file_name"]))
-        results += coco_results(found, image["id"], category_ids)
-    return results
+def _boxes(picture: Int64, labels: Int64, xyxy: Float64, area: Float64) -> list[dict[str, object]]:
+    """What truth and results share; ids from 1, as 0 means none to the libraries."""
+    xywh = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)
+    columns = (picture.tolist(), labels.tolist(), xywh.tolist(), area.tolist())
+    return [
+        {"id": n, "image_id": p, "category_id": k, "bbox": box, "area": a}
+        for n, (p, k, box, a) in enumerate(zip(*columns, strict=True), start=1)
+    ]

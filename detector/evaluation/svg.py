@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable
 from html import escape
+from typing import Any
 
 from detector.page import printable
 
@@ -20,10 +22,13 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
     *("#d55e00", "#cc79a7", "#56b4e9"),
 )
 COLORS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
-SETTINGS = {
+SIZE = (5.0, 3.7)  # inches; beside another on a desk, alone on a phone
+DASH = "\N{EN DASH}"  # no such figure
+NAME = 18  # letters of a class name
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",  # real text: small, and any script shows that the reader's fonts have
     "text.parse_math": False,  # a class may be called "$"
-    "font.size": 10,
+    "font.size": 11,
     "axes.edgecolor": SOFT,
     "axes.labelcolor": SOFT,
     "axes.facecolor": PAPER,
@@ -36,7 +41,7 @@ SETTINGS = {
     "xtick.color": SOFT,
     "ytick.color": SOFT,
     "legend.frameon": False,
-    "legend.fontsize": 9,
+    "legend.fontsize": 10,
 }
 
 
@@ -66,10 +71,30 @@ def plot(draw: Callable[..., None], size: tuple[float, float], name: str, alt: s
 def themed(svg: str) -> str:
     """A plot that takes the colours of the page it stands in."""
     for color, variable in _THEME.items():
-        svg = svg.replace(color, variable)
+        svg = svg.replace(f": {color}", f": {variable}")
     return svg
 
 
 def standalone(svg: str) -> bytes:
     """A plot as the contents of a file."""
     return f'<?xml version="1.0" encoding="utf-8"?>\n{svg}'.encode()
+
+
+def short(name: str) -> str:
+    """A class name for a plot: one line, not too long; a leading "_" would hide it there."""
+    name = printable(name) or "(no name)"
+    name = name if len(name) <= NAME else name[: NAME - 1] + "…"
+    return f" {name}" if name.startswith("_") else name
+
+
+def number(value: float) -> str:
+    """A percentage with one digit; a dash for nan."""
+    return f"{value:.1f}" if math.isfinite(value) else DASH
+
+
+def count(value: float) -> str:
+    """A whole number in at most four letters: 9999, 12k, 3M."""
+    for limit, divisor, unit in ((10_000, 1, ""), (1_000_000, 1_000, "k"), (math.inf, 1e6, "M")):
+        if value < limit:
+            return f"{value / divisor:.0f}{unit}"
+    return "∞"

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from detector.model.boxes import cxcywh_to_xyxy, iou_matrix
+
 # Width over height. The COCO models' configuration spells one third 0.3333.
 RATIOS = (1.0, 2.0, 0.5, 3.0, 0.3333)
+CHUNK = 128  # boxes compared with all anchors at a time
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,15 @@ def anchors_cxcywh(spec: AnchorSpec, size_hw: tuple[int, int]) -> Tensor:
         )
         maps.append(each.reshape(-1, 4))
     return torch.cat(maps)
+
+
+def best_ious(spec: AnchorSpec, size_hw: tuple[int, int], boxes_xyxy: Tensor) -> Tensor:
+    """How well the anchors can meet boxes: (G, 4) fractions of the input -> (G,) highest IoUs."""
+    anchors = cxcywh_to_xyxy(anchors_cxcywh(spec, size_hw))
+    best = boxes_xyxy.new_zeros(len(boxes_xyxy))
+    for start in range(0, len(best), CHUNK):
+        best[start : start + CHUNK] = iou_matrix(boxes_xyxy[start : start + CHUNK], anchors).amax(1)
+    return best
 
 
 def centres_px(native: int, side: int, stride: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -141,6 +141,35 @@ class ConvBN(nn.Module):
 def depthwise(channels: int, stride: int = 1) -> ConvBN:
     """One 3x3 filter per channel (MobileNetV1, section 3.1)."""
     return ConvBN(channels, channels, 3, stride, groups=channels)
+
+
+class Widening(nn.Module):
+    """A block that widens its input, then narrows it; a detector reads what lies between in one."""
+
+    def widen(self, x: Tensor) -> Tensor:
+        """(N, C_in, H, W) -> (N, C_wide, H, W)."""
+        raise NotImplementedError
+
+    def finish(self, x: Tensor, wide: Tensor) -> Tensor:
+        """The block from its widened features on; x: its input, for the shortcut."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C_in, H, W) -> (N, C_out, ceil(H / stride), ceil(W / stride))."""
+        return self.finish(x, self.widen(x))
+
+
+def tapped(blocks: Iterable[nn.Module], tap: int, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Run blocks one after the other: the widened features of block `tap`, and the last output."""
+    wide = x
+    for i, block in enumerate(blocks):
+        if i == tap:
+            assert isinstance(block, Widening)
+            wide = block.widen(x)
+            x = block.finish(x, wide)
+        else:
+            x = block(x)
+    return wide, x
 
 
 class Backbone(nn.Module):

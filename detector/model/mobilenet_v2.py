@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from detector.model.layers import Backbone, ConvBN, depthwise, scale_channels
+from detector.model.layers import Backbone, ConvBN, Widening, depthwise, scale_channels, tapped
 
 # Table 2 of the paper: expansion t, output channels c, repeats n, stride of the first s.
 STAGES = [
@@ -18,7 +18,7 @@ STAGES = [
 ]
 
 
-class InvertedResidual(nn.Module):
+class InvertedResidual(Widening):
     """Expand by `expansion`, filter depthwise, project linearly (figure 3 and table 1).
 
     The shortcut joins the narrow ends, where shapes allow it; `residual` = False forbids it.
@@ -34,12 +34,13 @@ class InvertedResidual(nn.Module):
         self.project = ConvBN(wide, c_out, linear=True)
         self.residual = residual and stride == 1 and c_in == c_out
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C_in, H, W) -> (N, C_out, ceil(H / stride), ceil(W / stride))."""
-        return self.finish(x, self.expand(x))
+    def widen(self, x: Tensor) -> Tensor:
+        """(N, C_in, H, W) -> (N, C_in * expansion, H, W)."""
+        y: Tensor = self.expand(x)
+        return y
 
     def finish(self, x: Tensor, wide: Tensor) -> Tensor:
-        """The block from its expanded features `wide` on; a detector reads those of one block."""
+        """The block from its expanded features `wide` on."""
         y: Tensor = self.project(self.depthwise(wide))
         return x + y if self.residual else y
 
@@ -79,12 +80,5 @@ class MobileNetV2(Backbone):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W) in -1..1 -> [(N, C1, H/16, W/16), (N, C2, H/32, W/32)], sides rounded up."""
-        x = self.stem(images)
-        tapped = x
-        for i, block in enumerate(self.blocks):
-            assert isinstance(block, InvertedResidual)
-            wide = block.expand(x)
-            if i == self.tap:
-                tapped = wide
-            x = block.finish(x, wide)
-        return [tapped, self.last(x)]
+        wide, x = tapped(self.blocks, self.tap, self.stem(images))
+        return [wide, self.last(x)]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from detector.model.layers import Backbone, ConvBN, SameConv2d, scale_channels
+from detector.model.layers import Backbone, ConvBN, SameConv2d, Widening, scale_channels, tapped
 
 Size = Literal["large", "small"]
 
@@ -67,7 +67,7 @@ class SqueezeExcite(nn.Module):
         return y
 
 
-class Block(nn.Module):
+class Block(Widening):
     """V2's inverted residual with a kernel, an activation and an optional squeeze of its own.
 
     wide: expanded channels; without `expand` the input has as many. residual: add the input.
@@ -93,8 +93,13 @@ class Block(nn.Module):
         self.project = ConvBN(wide, c_out, linear=True)
         self.residual = residual
 
+    def widen(self, x: Tensor) -> Tensor:
+        """(N, C_in, H, W) -> (N, wide, H, W)."""
+        y: Tensor = self.expand(x)
+        return y
+
     def finish(self, x: Tensor, wide: Tensor) -> Tensor:
-        """The block from its expanded features `wide` on; a detector reads those of one block."""
+        """The block from its expanded features `wide` on."""
         y: Tensor = self.project(self.squeeze(self.depthwise(wide)))
         return x + y if self.residual else y
 
@@ -141,12 +146,5 @@ class MobileNetV3(Backbone):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W) in -1..1 -> C4 and C5, of stride 16 and 32, sides rounded up."""
-        x = self.stem(images)
-        tapped = x
-        for i, block in enumerate(self.blocks):
-            assert isinstance(block, Block)
-            wide = block.expand(x)
-            if i == self.tap:
-                tapped = wide
-            x = block.finish(x, wide)
-        return [tapped, self.last(x)]
+        wide, x = tapped(self.blocks, self.tap, self.stem(images))
+        return [wide, self.last(x)]

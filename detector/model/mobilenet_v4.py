@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from detector.errors import DetectorError
-from detector.model.layers import Backbone, ConvBN, scale_channels
+from detector.model.layers import Backbone, ConvBN, Widening, scale_channels, tapped
 
 TIMM_NAME = "mobilenetv4_conv_small"
 
@@ -24,7 +24,7 @@ def timm() -> Any:
         ) from error
 
 
-class UniversalInvertedBottleneck(nn.Module):
+class UniversalInvertedBottleneck(Widening):
     """V2's inverted residual with an optional depthwise before the expansion (section 3).
 
     The depthwise inside it is optional too. residual: add the input.
@@ -44,13 +44,9 @@ class UniversalInvertedBottleneck(nn.Module):
         return y
 
     def finish(self, x: Tensor, wide: Tensor) -> Tensor:
-        """The block from its expanded features `wide` on; a detector reads those of one block."""
+        """The block from its expanded features `wide` on."""
         y: Tensor = self.project(self.middle(wide))
         return x + y if self.residual else y
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C_in, H, W) -> (N, C_out, ceil(H / stride), ceil(W / stride))."""
-        return self.finish(x, self.widen(x))
 
 
 class MobileNetV4(Backbone):
@@ -83,24 +79,15 @@ class MobileNetV4(Backbone):
             if any(isinstance(m, nn.Conv2d) and m.stride == (2, 2) for m in layer.modules())
         ]
         self.tap = halving[-1]
-        tapped, last = layers[self.tap], layers[-1]
-        assert isinstance(tapped, UniversalInvertedBottleneck)
-        assert isinstance(tapped.expand, ConvBN)
+        wide, last = layers[self.tap], layers[-1]
+        assert isinstance(wide, UniversalInvertedBottleneck)
+        assert isinstance(wide.expand, ConvBN)
         assert isinstance(last, ConvBN)
-        self.out_channels = (tapped.expand.conv.out_channels, last.conv.out_channels)
+        self.out_channels = (wide.expand.conv.out_channels, last.conv.out_channels)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W) in -1..1 -> the maps of stride 16 and 32, sides rounded up."""
-        x = self.stem(images)
-        tapped = x
-        for i, layer in enumerate(self.layers):
-            if i == self.tap:
-                assert isinstance(layer, UniversalInvertedBottleneck)
-                tapped = layer.widen(x)
-                x = layer.finish(x, tapped)
-            else:
-                x = layer(x)
-        return [tapped, x]
+        return [*tapped(self.layers, self.tap, self.stem(images))]
 
 
 def _layer(conv: nn.Conv2d, bn: nn.Module, alpha: float) -> ConvBN:

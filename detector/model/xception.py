@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from detector.model.layers import Backbone, ConvBN, SameConv2d, SameMaxPool2d, scale_channels
+from detector.model.layers import (
+    Backbone,
+    ConvBN,
+    SameConv2d,
+    SameMaxPool2d,
+    Widening,
+    scale_channels,
+    tapped,
+)
 
 MIDDLE_BLOCKS = 8
 
@@ -27,7 +35,7 @@ class Separable(nn.Module):
         return y
 
 
-class Block(nn.Module):
+class Block(Widening):
     """Separable layers, ReLU before each, and a shortcut around them (figure 5).
 
     widths: of the input and after each layer. halve: maximum at stride 2 behind the layers and a
@@ -46,13 +54,14 @@ class Block(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.pool = SameMaxPool2d() if halve else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C_in, H, W) -> (N, C_out, H, W), sides halved (rounded up) where it halves."""
-        return self.finish(x, self.layers(x))
+    def widen(self, x: Tensor) -> Tensor:
+        """(N, C_in, H, W) -> (N, C_out, H, W)."""
+        y: Tensor = self.layers(x)
+        return y
 
-    def finish(self, x: Tensor, filtered: Tensor) -> Tensor:
-        """The block from behind its layers on; a detector reads what the last one filtered."""
-        y: Tensor = self.pool(filtered) + self.skip(x)
+    def finish(self, x: Tensor, wide: Tensor) -> Tensor:
+        """The block from behind its layers on; (N, C_out, H, W), sides halved where it halves."""
+        y: Tensor = self.pool(wide) + self.skip(x)
         return y
 
 
@@ -89,7 +98,5 @@ class Xception(Backbone):
     def forward(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W) in -1..1 -> the maps of stride 16 and 32, sides rounded up."""
         x = self.stem2(self.stem(images))
-        for block in self.blocks:
-            x = block(x)
-        tapped = self.exit.layers(x)
-        return [tapped, self.last(self.exit.finish(x, tapped))]
+        wide, x = tapped([*self.blocks, self.exit], len(self.blocks), x)
+        return [wide, self.last(x)]

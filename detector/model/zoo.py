@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from functools import partial
 
@@ -35,5 +36,7 @@ def make_backbone(name: str, alpha: float = 1.0) -> Backbone:
     DetectorError for an unknown name, and for mobilenet_v4 without timm.
     """
     if name not in BACKBONES:
-        raise DetectorError(f"backbone {name!r} is unknown; expected one of {', '.join(BACKBONES)}")
+        near = difflib.get_close_matches(name, BACKBONES, 1)
+        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(BACKBONES)}"
+        raise DetectorError(f"backbone {name!r} is unknown; {hint}")
     return BACKBONES[name](alpha)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import onnx
 
 from detector.data.example import Dataset, Example
 from detector.errors import DetectorError
+from detector.evaluation.analysis import Analysis
+from detector.evaluation.metrics import as_metrics
 from detector.export.onnx import to_onnx, write
 from detector.export.quantize import quantize
 from detector.images import read_image
@@ -29,8 +32,8 @@ FLOAT, INT8, WEIGHTS, METRICS = (
     "weights.safetensors",
     "metrics.json",
 )
-TRUTH = "val.json"
 CALIBRATION = 300  # training pictures, at most
+ENOUGH = 20  # labelled boxes, to choose a score threshold by
 
 
 @dataclass(frozen=True)
@@ -71,16 +74,32 @@ def write_models(
 def _write_measured(path: Path, proto: onnx.ModelProto, card: ModelCard, val: Dataset) -> ModelFile:
     """Write a model file, measure it, and write it again with what came out."""
     write(path, proto)
-    measured = measure(path, val.examples, path.parent / TRUTH)
-    figures = measured.figures
+    measured = measure(path, val.examples)
+    figures = measured.analysis.figures
     notes = {
         "ap": f"{figures['AP']:.2f}",
         "ap50": f"{figures['AP50']:.2f}",
-        "ap_on": f"{card.trained_on}, {measured.pictures} val pictures",
+        "ap_on": f"{card.trained_on}, {measured.analysis.pictures} val pictures",
     }
+    score = default_score(measured.analysis)
+    if score is not None:
+        notes["score"] = f"{score:.2f}"
     annotate(proto, notes)
     write(path, proto)
     return ModelFile(path, path.stat().st_size, measured)
+
+
+def default_score(analysis: Analysis) -> float | None:
+    """The score threshold a model file should start with: the one of the best F1 over all classes.
+
+    Kept within 0.2 .. 0.6, for the best F1 of a small val split may lie anywhere; None, to leave it
+    as it is, below 20 labelled boxes, where it is chance.
+    """
+    if sum(one.truths for one in analysis.classes) < ENOUGH or not math.isfinite(
+        analysis.threshold
+    ):
+        return None
+    return min(max(analysis.threshold, 0.2), 0.6)
 
 
 def annotate(proto: onnx.ModelProto, notes: Mapping[str, str]) -> None:
@@ -103,18 +122,15 @@ def _readable(examples: list[Example]) -> list[Path]:
 
 
 def write_metrics(
-    folder: Path, files: list[ModelFile], about: Mapping[str, object]
+    folder: Path, files: Sequence[ModelFile], about: Mapping[str, object]
 ) -> dict[str, object]:
-    """metrics.json: `about` the run, and each model file's figures (nan as null)."""
+    """metrics.json: `about` the run, and what is known of each model file (nan as null)."""
     models = {
         file.path.name: {
-            **{
-                name: None if value != value else round(value, 3)
-                for name, value in file.measured.figures.items()
-            },
+            **as_metrics(file.measured.analysis),
             "bytes": file.size,
             "latency_ms": round(file.measured.latency_ms, 2),
-            "val_pictures": file.measured.pictures,
+            "val_pictures": file.measured.analysis.pictures,
         }
         for file in files
     }

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
 from detector.model.checkpoint import ModelCard
+from detector.training.hooks import StepCallback
 from detector.training.plan import MEASURING_SHARE
 from detector.training.recipe import Clock, ema_step
 from detector.training.start import card_fields
@@ -20,23 +21,35 @@ AP = "val/AP"
 LAST, BEST = "last.ckpt", "best.ckpt"
 
 
-def moving_average(decay: float) -> WeightAveraging:
-    """Lightning's weight averaging with this project's decay; batch norms' statistics too."""
+class MovingAverage(WeightAveraging):
+    """Lightning's weight averaging with this project's decay; batch norms' statistics too.
 
-    def step(average: Tensor, value: Tensor, updates: Tensor | int) -> Tensor:
-        return ema_step(average, value, int(updates), decay)
-
-    return WeightAveraging(avg_fn=step)
-
-
-class Pace(Callback):
-    """Has AP measured `times` a run, and ends it: when the clock says so or nothing gets better.
-
-    patience: measurements without a better AP after which to stop; 0: never.
+    every: steps between the points where processes that train together are alike: weights in
+    between are one process's own and have no place in it.
     """
 
-    def __init__(self, clock: Clock, times: int, patience: int) -> None:
-        self.clock, self.times, self.patience = clock, times, patience
+    def __init__(self, decay: float, every: int = 1) -> None:
+        def step(average: Tensor, value: Tensor, updates: Tensor | int) -> Tensor:
+            return ema_step(average, value, int(updates), decay, every)
+
+        super().__init__(avg_fn=step)
+        self.every = every
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        """Whether weights after step `step_idx` (from 0) count."""
+        return step_idx is not None and (step_idx + 1) % self.every == 0
+
+
+class Pace(StepCallback):
+    """Has AP measured `times` a run, and ends it: when the clock says so or nothing gets better.
+
+    patience: measurements without a better AP after which to stop; 0: never. every: as
+    `MovingAverage`'s; nothing happens in between, where `apart` is true.
+    """
+
+    def __init__(self, clock: Clock, times: int, patience: int, every: int = 1) -> None:
+        self.clock, self.times, self.patience, self.every = clock, times, patience, every
+        self.apart = False
         self.best, self.best_step, self.stale = -1.0, 0, 0
         self.finished = False
         self.improved = False  # by the last measurement
@@ -54,15 +67,13 @@ class Pace(Callback):
     def _mark(self, step: int) -> int:
         return math.floor(self.clock.progress(step) * self.times + 1e-9)
 
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def after_step(self, trainer: L.Trainer, losses: Mapping[str, Tensor]) -> None:
         """Decide whether to measure now, and whether this was the last step."""
+        self.apart = trainer.global_step % self.every != 0
+        if self.apart:
+            self.due, trainer.val_check_batch = False, math.inf
+            return
+        self.clock.tick()
         mark = self._mark(trainer.global_step)
         dear = self._measuring > MEASURING_SHARE * self.clock.elapsed()
         self.due = mark > self._marked and not (self.clock.seconds and dear)
@@ -75,11 +86,13 @@ class Pace(Callback):
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """The time measuring takes is counted."""
-        self._since = time.monotonic()
+        self.clock.tick()
+        self._since = self.clock.elapsed()
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Remember the best."""
-        self._measuring += time.monotonic() - self._since
+        self.clock.tick()
+        self._measuring += self.clock.elapsed() - self._since
         ap = float(trainer.callback_metrics[AP])
         self.improved = ap > self.best  # a nan never is
         if self.improved:
@@ -101,7 +114,7 @@ class Pace(Callback):
             setattr(self, name, value)
 
 
-class Keep(Callback):
+class Keep(StepCallback):
     """Writes last.ckpt every `seconds` and after each measurement, best.ckpt when AP is better.
 
     Stands behind `Pace` and the average in the trainer's list, whose state it saves.
@@ -109,22 +122,19 @@ class Keep(Callback):
 
     def __init__(self, folder: Path, card: ModelCard, pace: Pace, seconds: float) -> None:
         self.folder, self.card, self.pace, self.seconds = folder, card, pace, seconds
-        self._saved = time.monotonic()
+        self._saved = 0.0
 
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """What it starts from is saved already, or not worth it."""
+        self._saved = self.pace.clock.elapsed()
+
+    def after_step(self, trainer: L.Trainer, losses: Mapping[str, Tensor]) -> None:
         """Save when it is time, but not between a step and its measurement.
 
         A run that went on from there would never make up for the measurement.
         """
-        measured_next = self.pace.due or self.pace.finished
-        if time.monotonic() - self._saved >= self.seconds and not measured_next:
+        wrong_time = self.pace.apart or self.pace.due or self.pace.finished
+        if self.pace.clock.elapsed() - self._saved >= self.seconds and not wrong_time:
             self._save(trainer, LAST)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -135,13 +145,14 @@ class Keep(Callback):
 
     def _save(self, trainer: L.Trainer, name: str) -> None:
         trainer.save_checkpoint(self.folder / name)
-        self._saved = time.monotonic()
+        self._saved = self.pace.clock.elapsed()
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """A checkpoint says which network it is of."""
+        """A checkpoint says which network it is of, and how many processes trained it."""
         checkpoint["card"] = card_fields(self.card)
+        checkpoint["world"] = trainer.world_size
 
 
 def same_classes(path: Path, theirs: tuple[str, ...], ours: tuple[str, ...]) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import cv2
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
@@ -15,6 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 from detector.data.augment import flipped_view, training_views
 from detector.data.example import Example
 from detector.data.loading import Item, Pictures, Stream, collate
+from detector.data.mosaic import with_mosaics
 from detector.training.objective import Truth
 
 CALM_FROM = 0.9  # share of a run after which pictures are only flipped
@@ -30,10 +30,19 @@ class Feed(TorchDataset[tuple[Item, int]]):
     """Samples by place: sample i is a function of the seed, i and calm alone (see `Stream`)."""
 
     def __init__(
-        self, pictures: Pictures, side: int, seed: int, *, crops: float, zoom: float
+        self,
+        pictures: Pictures,
+        side: int,
+        seed: int,
+        *,
+        crops: float,
+        zoom: float,
+        mosaic: float = 0.0,
     ) -> None:
         augment, calm = training_views(side, crops=crops, zoom=zoom), flipped_view(side)
-        self.pictures, self.seed = pictures, seed
+        if mosaic:
+            augment = with_mosaics(augment, pictures.view, len(pictures), side, mosaic)
+        self.pictures = pictures
         self.wild = Stream(pictures, augment, calm, seed, NEVER)
         self.calm = Stream(pictures, augment, calm, seed, 0)
 
@@ -42,10 +51,8 @@ class Feed(TorchDataset[tuple[Item, int]]):
         return (self.calm if is_calm else self.wild)[index], index
 
     def example(self, index: int) -> Example:
-        """Whose picture sample `index` shows: the order is `Stream`'s."""
-        round_, place = divmod(index, len(self.pictures))
-        order = np.random.default_rng((self.seed, 0, round_)).permutation(len(self.pictures))
-        return self.pictures.examples[int(order[place])]
+        """Whose picture sample `index` shows; in a mosaic, the first of the four."""
+        return self.pictures.examples[self.wild.picture(index)]
 
 
 class Places(Sampler[list[Place]]):
@@ -111,7 +118,7 @@ def _can_fork() -> bool:
     return "fork" in torch.multiprocessing.get_all_start_methods()
 
 
-def constant(images: Tensor, batch: int) -> DataLoader[Tensor]:
-    """The validation pictures (V, 3, S, S) in order, already in memory."""
-    rows: list[Tensor] = list(images)
+def constant(images: Iterable[Tensor], batch: int) -> DataLoader[Tensor]:
+    """The validation pictures, (3, S, S) each, in order, already in memory."""
+    rows = list(images)
     return DataLoader(rows, batch_size=batch, collate_fn=partial(torch.stack, dim=0))  # type: ignore[arg-type]

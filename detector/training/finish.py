@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import torch
 
+from detector.model.checkpoint import ModelCard
 from detector.training import artefacts
 from detector.training.callbacks import BEST, Pace
 from detector.training.history import read_curves
 from detector.training.options import Settings
 from detector.training.progress import duration
 from detector.training.report import write_report
-from detector.training.run import JUDGED, Data, say
+from detector.training.run import Data, say
 from detector.training.start import from_run, load_checkpoint
+
+CLASSES_NAMED = 20
 
 
 def finish(settings: Settings, folder: Path, data: Data, pace: Pace, command: str) -> str:
@@ -30,21 +34,33 @@ def finish(settings: Settings, folder: Path, data: Data, pace: Pace, command: st
         "threads": torch.get_num_threads(),
     }
     artefacts.write_metrics(folder, files, about)
-    tried = f"python demo.py --model {folder / artefacts.FLOAT}"
-    facts = {
-        "data": f"{data.name}: {len(data.train.examples)} training pictures",
-        "network": f"{card.backbone}, width {card.alpha:g}, {settings.size} px",
-        "started from": settings.weights,
-        "best at step": str(steps),
-        "time": duration(seconds),
-    }
+    tried = f"python demo.py --model {shlex.quote(str(folder / artefacts.FLOAT))}"
+    facts = _facts(settings, data, card, steps, seconds)
     report = write_report(folder, data.name, (command, tried), facts, files, read_curves(folder))
-    (folder / JUDGED).unlink(missing_ok=True)
     for file in files:
-        figures = file.measured.figures
+        figures = file.measured.analysis.figures
         print(
             f"{file.path}  {file.size / 1e6:.1f} MB  {file.measured.latency_ms:.1f} ms a picture  "
             f"AP {figures['AP']:.1f}  AP50 {figures['AP50']:.1f}"
         )
     print(f"{report}")
     return tried
+
+
+def _facts(
+    settings: Settings, data: Data, card: ModelCard, steps: int, seconds: float
+) -> dict[str, str]:
+    """The run in words, for its report."""
+    names = ", ".join(card.class_names[:CLASSES_NAMED])
+    more = len(card.class_names) - CLASSES_NAMED
+    boxes = data.train.class_counts().sum()
+    return {
+        "data": f"{data.name}: {len(data.train.examples):,} training pictures with {boxes:,} "
+        f"boxes, {len(data.val.examples):,} to judge by",
+        "classes": f"{names} and {more} more" if more > 0 else names,
+        "network": f"{card.backbone}, width {card.alpha:g}, {settings.size} px",
+        "started from": settings.weights,
+        "best at step": f"{steps:,}",
+        "time": duration(seconds),
+        "made with": f"torch {torch.__version__}, {torch.get_num_threads()} threads",
+    }

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -81,14 +81,34 @@ _NESTED: dict[str, type] = {"recipe": Recipe, "losses": LossOptions}
 
 
 def _make(kind: type, fields: object, path: Path) -> Any:
-    """A dataclass of plain fields; DetectorError for an unknown one, naming the nearest."""
+    """A dataclass of plain fields; DetectorError for an unknown or a wrong one, naming it."""
     if not isinstance(fields, Mapping):
         raise DetectorError(f"{path}: expected settings, one a line; start the run again")
-    known = {field.name: field for field in dataclasses.fields(kind)}
+    hints = get_type_hints(kind)
     values: dict[str, Any] = {}
     for name, value in fields.items():
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
-            raise DetectorError(f"{path}: unknown setting {name!r}; did you mean {near or known}?")
-        values[name] = _make(_NESTED[name], value, path) if name in _NESTED else value
+        if name not in hints:
+            near = difflib.get_close_matches(str(name), hints, 1) or list(hints)
+            raise DetectorError(
+                f"{path}: unknown setting {name!r}; did you mean {' or '.join(near)}?"
+            )
+        if name in _NESTED:
+            values[name] = _make(_NESTED[name], value, path)
+        elif _fits(value, hints[name]):
+            values[name] = value
+        else:
+            kinds = get_args(hints[name]) or (hints[name],)
+            expected = " or ".join(getattr(k, "__name__", str(k)) for k in kinds)
+            raise DetectorError(f"{path}: {name} is {value!r}, expected {expected}; mend it")
     return kind(**values)
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value read from YAML is of a field's type; a whole number is a float, too."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if alternatives := get_args(hint):
+        return any(_fits(value, one) for one in alternatives)
+    if isinstance(value, bool) and hint is not bool:
+        return False
+    return isinstance(value, (int, float) if hint is float else hint)

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
 from detector.errors import DetectorError
 from detector.outfile import cannot_write, write_whole
 from detector.training.callbacks import AP, Pace
+from detector.training.hooks import StepCallback
 
 COLUMNS = ("step", "seconds", "lr", "class", "box", "AP", "AP50")
 LOG = "log.csv"
 
 
-class History(Callback):
+class History(StepCallback):
     """Appends to `folder`/log.csv, after dropping what an earlier, killed run wrote too far."""
 
     def __init__(self, folder: Path, pace: Pace) -> None:
@@ -33,18 +35,11 @@ class History(Callback):
         write_whole(self.path, ("\n".join(lines) + "\n").encode(), "train: log")
         self._file = self.path.open("a", encoding="utf-8")
 
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def after_step(self, trainer: L.Trainer, losses: Mapping[str, Tensor]) -> None:
         """One row a step."""
         lr = trainer.optimizers[0].param_groups[-1]["lr"]
-        losses = [f"{float(outputs[name]):.9g}" for name in ("class", "box")]
-        self._row([str(trainer.global_step), self._seconds(), f"{lr:.6g}", *losses, "", ""])
+        values = [f"{float(losses[name]):.9g}" for name in ("class", "box")]
+        self._row([str(trainer.global_step), self._seconds(), f"{lr:.6g}", *values, "", ""])
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """One row a measurement."""

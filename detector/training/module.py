@@ -16,6 +16,7 @@ from detector.model.boxes import decode
 from detector.model.checkpoint import images_to_input
 from detector.model.ssdlite import SSDLite
 from detector.training.blame import refuse, too_large
+from detector.training.distributed import ALONE, Peers
 from detector.training.feed import Batch
 from detector.training.objective import Objective, Truth
 from detector.training.recipe import Clock, Recipe, lr_factor, optimiser, param_groups
@@ -30,7 +31,7 @@ class Training(L.LightningModule):
     class_names: in label order. fresh: modules with random weights, which get the head's learning
     rate. side: of the input in pixels. frozen_bn: keep batch norms' statistics as they are.
     judge: figures for the validation pictures' detections. explain: what a sample number shows, for
-    the message when the loss breaks.
+    the message when the loss breaks. peers: the processes that each step is shared with.
     """
 
     anchors: Tensor  # (A, 4) cxcywh
@@ -48,12 +49,13 @@ class Training(L.LightningModule):
         frozen_bn: bool,
         judge: Judgement,
         explain: Callable[[int], str],
+        peers: Peers = ALONE,
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)
         self.class_names, self.objective, self.recipe = class_names, objective, recipe
         self.clock, self.fresh, self.frozen_bn = clock, fresh, frozen_bn
-        self.judge, self.explain = judge, explain
+        self.judge, self.explain, self.peers = judge, explain, peers
         self.register_buffer(
             "anchors", anchors_cxcywh(model.anchors, (side,) * 2), persistent=False
         )
@@ -62,13 +64,13 @@ class Training(L.LightningModule):
         self.train()  # Lightning leaves modes as they are
 
     def losses(self, images: Tensor, truths: list[Truth]) -> dict[str, Tensor]:
-        """{"class", "box"} of a batch, per anchor matched on any device: images uint8 RGB."""
+        """{"class", "box"} of a batch, per anchor matched: images uint8 RGB.
+
+        With peers, their mean is that of one batch of all pictures, and so is its gradient.
+        """
         logits, offsets = self.model(images_to_input(images))
         sums = self.objective.sums(logits.float(), offsets.float(), self.anchors, truths)
-        count = sums.weight
-        if self._trainer is not None and self.trainer.world_size > 1:
-            count = self.trainer.strategy.reduce(count.detach().clone(), reduce_op="mean")
-        count = count.clamp(min=1.0)
+        count = self.peers.sum(sums.weight).clamp(min=1.0) / self.peers.world
         weight = self.objective.box_weight
         return {"class": sums.class_sum / count, "box": weight * sums.box_sum / count}
 
@@ -79,10 +81,9 @@ class Training(L.LightningModule):
         total = losses["class"] + losses["box"]
         if too_large(total):
             refuse(self, "loss", total.item())
-        self.log_dict(
-            {f"loss/{k}": v.detach() for k, v in losses.items()}, batch_size=len(batch[1])
-        )
-        return {"loss": total, **{k: v.detach() for k, v in losses.items()}}
+        shown = self.peers.mean(losses)
+        self.log_dict({f"loss/{k}": v for k, v in shown.items()}, batch_size=len(batch[1]))
+        return {"loss": total, **shown}
 
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
         """Scale the gradients together down to the recipe's norm; refuse those without one."""

@@ -15,6 +15,7 @@ ClassLoss = Literal["focal", "ohem", "quality"]
 BoxLoss = Literal["smooth-l1", "giou"]
 BatchNorms = Literal["auto", "frozen", "trained"]
 Precision = Literal["auto", "32", "bf16-mixed"]
+AnchorChoice = Literal["own", "fit"]
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,19 @@ class Settings:
     kin: bool = True
     """A class that the weights do not know starts from the one its pictures look like to them,
     else from the mean of all."""
+    anchors: AnchorChoice = "own"
+    """own: those of the weights; fit: clustered from the boxes of the training pictures, for
+    objects much smaller or larger than COCO's (a line says how well both can meet them)."""
     epochs: Annotated[float | None, shown("N")] = None
     """How often each picture is seen. Without it and --minutes: 640 x the root of their number
     pictures in all, so 9,000 for 200 pictures: ten minutes on two good cores."""
     minutes: Annotated[float | None, shown("N")] = None
     """Train so long by the clock instead."""
     batch: int = 16
-    """Pictures a step, on each device."""
+    """Pictures a step, in each of the processes that train together."""
+    sync_every: int = 1
+    """With several processes: each goes its own way for so many steps, then their weights are
+    averaged (local SGD). 1: gradients are averaged at every step, as if it were one big batch."""
     seed: int = 0
     """Another number, another order and other random views of the pictures."""
     precision: Precision = "auto"
@@ -93,6 +100,8 @@ class Settings:
     """Chance of a random crop, among the pictures not zoomed out."""
     zoom: float = 0.2
     """Chance of a picture being zoomed out."""
+    mosaic: float = 0.0
+    """Chance of four pictures in one view instead, each a part of its own."""
     recipe: Annotated[Recipe, tyro.conf.arg(name="recipe"), tyro.conf.OmitArgPrefixes] = field(
         default_factory=Recipe
     )
@@ -108,8 +117,14 @@ class Machine:
     workers: int = -1
     """Processes that prepare pictures; -1 for half the cores, at most 8."""
     devices: int = 1
-    """Processes that train together on this machine, each on a batch of its own."""
+    """Processes that train together on this machine, each on a batch and on its share of the cores.
+    A run is resumed with as many as it began with."""
     num_nodes: int = 1
-    """Machines that train together (start the same command on each, with torchrun)."""
+    """Machines that train together; torchrun starts the command on each and tells this number."""
     save_seconds: float = 60.0
     """How often last.ckpt is written, from which --resume goes on."""
+
+    @property
+    def world(self) -> int:
+        """Processes that train together, on all machines."""
+        return self.devices * self.num_nodes

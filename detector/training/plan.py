@@ -16,6 +16,7 @@ MEASURING_SHARE = 0.1  # of the run's time, at most
 MEASURING_COST = 0.5  # of a picture, against learning from one: forward only, then NMS
 MAX_WORKERS = 8
 SIZES = (96, 640)
+MAX_SEED = 2**32
 BF16 = frozenset({"avx512_bf16", "amx_bf16"})
 # Up to this size the fifth map is 1x1, and oneDNN (torch 2.14) reads memory that nobody wrote when
 # it works out the gradient of a depthwise filter at stride 2 there, in bfloat16.
@@ -29,14 +30,24 @@ def check(settings: Settings, machine: Machine) -> None:
         raise DetectorError(f"--size {settings.size}: expected {low} to {high} pixels")
     if settings.epochs is not None and settings.minutes is not None:
         raise DetectorError("--epochs and --minutes: give one of them")
-    if settings.minutes is not None and machine.devices * machine.num_nodes > 1:
-        raise DetectorError("--minutes is for one process, clocks differ; use --epochs")
+    if settings.sync_every > 1 and machine.world == 1:
+        raise DetectorError(f"--sync-every {settings.sync_every}: give --devices, or leave it out")
     if settings.batch == 1 and (settings.bn == "trained" or settings.weights == "none"):
         raise DetectorError("--batch 1: batch norms cannot learn from one picture; use 2 or more")
     if settings.precision == "bf16-mixed" and settings.size <= NO_BF16:
         raise DetectorError(
             f"--precision bf16-mixed: gives wrong gradients up to --size {NO_BF16}; use 32 or auto"
         )
+    if machine.workers < -1:
+        raise DetectorError(
+            f"--workers {machine.workers}: expected 0 or more, or -1 for the default"
+        )
+    if not 0 <= settings.seed < MAX_SEED:
+        raise DetectorError(f"--seed {settings.seed}: expected 0 to {MAX_SEED - 1}")
+    _check_ranges(settings, machine)
+
+
+def _check_ranges(settings: Settings, machine: Machine) -> None:
     losses, recipe = settings.losses, settings.recipe
     positive = {
         "--epochs": settings.epochs,
@@ -48,15 +59,26 @@ def check(settings: Settings, machine: Machine) -> None:
         "--clip": recipe.clip,
         "--devices": machine.devices,
         "--num-nodes": machine.num_nodes,
+        "--sync-every": settings.sync_every,
     }
     for option, value in positive.items():
         if value is not None and not (value > 0 and math.isfinite(value)):
             raise DetectorError(f"{option} {value}: expected more than 0")
+    not_negative = {
+        "--weight-decay": recipe.weight_decay,
+        "--box-weight": losses.box_weight,
+        "--patience": settings.patience,
+        "--save-seconds": machine.save_seconds,
+    }
+    for option, value in not_negative.items():
+        if not 0 <= value < math.inf:
+            raise DetectorError(f"{option} {value}: expected 0 or more")
     shares = {
         "--warmup": recipe.warmup,
         "--ema": recipe.ema,
         "--crops": settings.crops,
         "--zoom": settings.zoom,
+        "--mosaic": settings.mosaic,
         "--positive": losses.positive,
         "--negative": losses.negative,
     }
@@ -75,11 +97,12 @@ def default_pictures(count: int) -> int:
 
 
 def clock(settings: Settings, machine: Machine, count: int) -> Clock:
-    """How long a run on `count` training pictures lasts."""
+    """How long a run on `count` training pictures lasts; it ends where weights are averaged."""
     if settings.minutes is not None:
         return Clock(seconds=settings.minutes * 60)
     seen = default_pictures(count) if settings.epochs is None else settings.epochs * count
-    return Clock(math.ceil(seen / (settings.batch * machine.devices * machine.num_nodes)))
+    rounds = math.ceil(seen / (settings.batch * machine.world * settings.sync_every))
+    return Clock(rounds * settings.sync_every)
 
 
 def measurements(steps: int, batch: int, val_count: int) -> int:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import Any, TextIO
+from collections.abc import Mapping
+from typing import TextIO
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
 from detector.training.callbacks import AP, Pace
+from detector.training.hooks import StepCallback
 
 SMOOTH = 0.95  # share of the past in the losses shown
 EVERY_TERMINAL, EVERY_FILE = 0.5, 15.0  # seconds between lines, on a screen and in a log
 WIDTH = 20
 
 
-class ProgressLine(Callback):
+class ProgressLine(StepCallback):
     """Progress, losses, AP, pictures a second and time left, on `stream`.
 
     batch: pictures a step on all devices together.
@@ -36,19 +38,12 @@ class ProgressLine(Callback):
         """Speed is that of this start."""
         self._steps, self._start = 0, time.monotonic()
 
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def after_step(self, trainer: L.Trainer, losses: Mapping[str, Tensor]) -> None:
         """Renew the line now and then."""
         self._steps += 1
         kept = min(SMOOTH, 1 - 1 / self._steps)
         for name in ("class", "box"):
-            value = float(outputs[name])
+            value = float(losses[name])
             self._losses[name] = kept * self._losses.get(name, value) + (1 - kept) * value
         now = time.monotonic()
         if now - self._shown >= (EVERY_TERMINAL if self.terminal else EVERY_FILE):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -54,32 +54,50 @@ def lr_factor(progress: float, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
-def ema_step(average: Tensor, value: Tensor, updates: int, decay: float) -> Tensor:
+def ema_step(average: Tensor, value: Tensor, updates: int, decay: float, every: int = 1) -> Tensor:
     """The moving average after one more `value`; `updates`: how many it has had.
+
+    every: steps between two of them; the average reaches as many steps back as with all of them.
 
     The decay starts at 0.1 and rises, or the average of a short run would be of its beginnings.
     Written as a step towards the value, so that what never changes stays the same to the bit.
     """
-    kept = min(decay, (1 + updates) / (10 + updates))
+    steps = updates * every
+    kept = min(decay, (1 + steps) / (10 + steps)) ** every
     return average + (value - average) * (1 - kept)
 
 
 class Clock:
-    """How far a run is, in 0..1: by steps, or by time where seconds are given."""
+    """How far a run is, in 0..1: by steps, or by time where seconds are given.
+
+    `told`: where processes train together, what turns the time of each into the first one's. All
+    then go by that, from one `tick` to the next, and so decide alike.
+    """
 
     def __init__(self, steps: int = 0, seconds: float = 0.0) -> None:
         if not (steps > 0 or seconds > 0):
             raise ValueError("a run needs steps or seconds")
         self.steps, self.seconds = steps, seconds
         self.spent = 0.0  # seconds, of earlier parts of a resumed run
+        self.told: Callable[[float], float] | None = None
         self._since: float | None = None
+        self._held = 0.0
 
     def start(self) -> None:
         """Time runs from now on."""
         self._since = time.monotonic()
+        self.tick()
+
+    def tick(self) -> None:
+        """Together with others: hear the time. All must call it at the same point."""
+        if self.told is not None:
+            self._held = self.told(self._own())
 
     def elapsed(self) -> float:
         """Seconds trained so far, measurements included."""
+        return self._own() if self.told is None else self._held
+
+    def _own(self) -> float:
         return self.spent + (time.monotonic() - self._since if self._since is not None else 0.0)
 
     def progress(self, step: int) -> float:

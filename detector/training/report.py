@@ -2,96 +2,99 @@
 
 from __future__ import annotations
 
-import html
-import io
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from detector.outfile import write_whole
+from detector.evaluation.curves import over_steps
+from detector.evaluation.page import sections
+from detector.evaluation.svg import number, themed
+from detector.page import card, command, facts, grid, section, table, write_page
 from detector.training.artefacts import ModelFile
 from detector.training.history import Curves
 
 REPORT = "report.html"
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
-       color: #1a1a1a; background: #fff; }
-table { border-collapse: collapse; } th, td { padding: .3rem .9rem; text-align: right; }
-th:first-child, td:first-child { text-align: left; } tr + tr { border-top: 1px solid #ddd; }
-.wide { overflow-x: auto; } svg { max-width: 100%; height: auto; }
-pre { background: #f4f4f4; padding: .8rem; overflow-x: auto; }
-"""
+FILES = (
+    "Average precision in percent on the validation pictures, of the files as the runtime runs "
+    "them; milliseconds a picture for the network alone, on the machine that trained it. The int8 "
+    "file is the faster one where the CPU has instructions for it."
+)
+HEADS = ("file", "size", "a picture", "AP", "AP50", "AP75")
+SMOOTHED = 50  # the share of a run that a point of its losses is the mean of: one in so many
 
 
 def write_report(
     folder: Path,
     title: str,
-    commands: Sequence[str],
-    facts: Mapping[str, str],
+    commands: tuple[str, str],
+    about: Mapping[str, str],
     files: Sequence[ModelFile],
     curves: Curves,
 ) -> Path:
-    """Write the page. commands: that made the run, and that tries it. Returns its path."""
-    made, tried = (html.escape(command) for command in commands)
-    rows = "".join(
-        f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in facts.items()
+    """Write the page and return its path. commands: that made the run, and that tries it.
+
+    files: the first is the one that the command tries, and whose analysis is shown.
+    """
+    made, tried = commands
+    chosen = files[0]
+    body = (
+        _next_steps(tried, chosen)
+        + section("Model files", table(HEADS, map(_file_row, files), "Model files"), FILES)
+        + _training(curves)
+        + sections(chosen.measured.analysis)
+        + section("The run", facts(about) + "<p>Made by:</p>" + command(made))
     )
-    page = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>
-<body><h1>{html.escape(title)}</h1>
-<div class="wide">{_file_table(files)}</div>
-<p>Average precision in percent on the validation pictures, by pycocotools, of the files as the
-runtime runs them; milliseconds a picture for the network alone, on the machine that trained it.</p>
-<p>Try it:</p><pre>{tried}</pre>
-{_plot_losses(curves)}{_plot_ap(curves)}
-<h2>The run</h2><div class="wide"><table>{rows}</table></div>
-<p>Made by:</p><pre>{made}</pre>
-</body></html>
-"""
+    pictures = chosen.measured.analysis.pictures
+    subtitle = f"Judged by {chosen.path.name} on {pictures:,} validation pictures"
     path = folder / REPORT
-    write_whole(path, page.encode(), "train:")
+    write_page(path, title, body, subtitle=subtitle, option="train:")
     return path
 
 
-def _file_table(files: Sequence[ModelFile]) -> str:
-    rows = "".join(
-        f"<tr><td>{html.escape(f.path.name)}</td><td>{f.size / 1e6:.1f} MB</td>"
-        f"<td>{f.measured.latency_ms:.1f} ms</td><td>{f.measured.figures['AP']:.1f}</td>"
-        f"<td>{f.measured.figures['AP50']:.1f}</td><td>{f.measured.figures['AP75']:.1f}</td></tr>"
-        for f in files
+def _next_steps(tried: str, chosen: ModelFile) -> str:
+    """What to do with what the run left."""
+    name = escape(chosen.path.name)
+    words = (
+        f"<p>{name} needs no other file, and holds the class names and the score threshold that "
+        "the demo starts with. To make it better, look at the worst pictures at the end of this "
+        "page: correct labels that are wrong, and add pictures like those it fails on.</p>"
     )
-    heads = ("file", "size", "a picture", "AP", "AP50", "AP75")
-    head = "".join(f"<th>{name}</th>" for name in heads)
-    return f"<table><tr>{head}</tr>{rows}</table>"
+    return section("Try it", command(tried) + words)
 
 
-def _plot_losses(curves: Curves) -> str:
-    """Losses over steps as SVG; '' for a run too short to draw."""
-    if len(curves.losses) < 2:
-        return ""
-    steps, *losses = (np.array(column, float) for column in zip(*curves.losses, strict=True))
-    figure, axes = _axes("step", "loss")
-    for name, values in zip(("class", "box"), losses, strict=True):
-        axes.plot(steps, smoothed(values, max(1, len(values) // 50)), label=name)
-    axes.set_yscale("log")
-    axes.legend()
-    return "<h2>Losses</h2>" + _svg(figure)
+def _file_row(file: ModelFile) -> list[str]:
+    figures = file.measured.analysis.figures
+    return [
+        escape(file.path.name),
+        f"{file.size / 1e6:.1f} MB",
+        f"{file.measured.latency_ms:.1f} ms",
+        *(number(figures[name]) for name in HEADS[3:]),
+    ]
 
 
-def _plot_ap(curves: Curves) -> str:
-    """AP over steps as SVG; '' for a run measured once."""
-    if len(curves.measured) < 2:
-        return ""
-    steps, ap, ap50 = zip(*curves.measured, strict=True)
-    figure, axes = _axes("step", "percent")
-    axes.plot(steps, ap50, marker="o", label="AP50")
-    axes.plot(steps, ap, marker="o", label="AP")
-    axes.set_ylim(0, 100)
-    axes.legend()
-    return "<h2>Average precision on validation pictures</h2>" + _svg(figure)
+def _training(curves: Curves) -> str:
+    """Losses and AP over the steps; '' for a run too short to draw."""
+    cards = []
+    if len(curves.losses) > 1:
+        steps, *losses = (np.array(column, float) for column in zip(*curves.losses, strict=True))
+        window = max(1, len(steps) // SMOOTHED)
+        lines = [
+            (name, steps, smoothed(values, window))
+            for name, values in zip(("class", "box"), losses, strict=True)
+        ]
+        reading = "How far the network is from the labels it learns from: falling is learning."
+        drawn = themed(over_steps(lines, "loss", "losses", logarithmic=True))
+        cards.append(card("Losses", drawn, reading))
+    if len(curves.measured) > 1:
+        steps, ap, ap50 = (np.array(column, float) for column in zip(*curves.measured, strict=True))
+        lines = [("AP50", steps, ap50), ("AP", steps, ap)]
+        reading = "Measured on the validation pictures now and then; the best network was kept."
+        drawn = themed(over_steps(lines, "percent", "progress"))
+        cards.append(card("Average precision", drawn, reading))
+    return section("Training", grid(cards)) if cards else ""
 
 
 def smoothed(values: np.ndarray[Any, Any], window: int) -> np.ndarray[Any, Any]:
@@ -100,21 +103,3 @@ def smoothed(values: np.ndarray[Any, Any], window: int) -> np.ndarray[Any, Any]:
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(ends - window, 0)
     return np.asarray((total[ends] - total[starts]) / (ends - starts))
-
-
-def _axes(x: str, y: str) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 3.2), layout="constrained")  # no pyplot: it asks for a screen
-    axes = figure.subplots()
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.grid(alpha=0.3)
-    return figure, axes
-
-
-def _svg(figure: Any) -> str:
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    svg = text.getvalue()
-    return svg[svg.index("<svg") :]

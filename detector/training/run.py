@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -15,18 +14,23 @@ from typing import Any
 import lightning as L
 import torch
 
+from detector.data.account import account, counted, listed
 from detector.data.example import Dataset
 from detector.data.load import load_splits, open_card
 from detector.data.loading import Pictures
 from detector.errors import DetectorError
 from detector.model.checkpoint import ModelCard
-from detector.training import plan
+from detector.training import distributed, plan
 from detector.training.atomic import AtomicIO
+from detector.training.averaging import Averaging
 from detector.training.blame import describe
-from detector.training.callbacks import LAST, Keep, Pace, moving_average, same_classes
-from detector.training.feed import Feed, Places, constant, make_loader, stuck
+from detector.training.callbacks import BEST, LAST, Keep, MovingAverage, Pace, same_classes
+from detector.training.distributed import ALONE, Peers
+from detector.training.feed import Feed, Places, constant, make_loader
 from detector.training.history import History
 from detector.training.judge import Judge
+from detector.training.launch import is_first, rank
+from detector.training.mishaps import short_memory
 from detector.training.module import Training
 from detector.training.objective import Objective
 from detector.training.options import Machine, Settings
@@ -35,14 +39,12 @@ from detector.training.recipe import Clock
 from detector.training.start import Start, card_from, first_network, load_checkpoint
 
 TENSORBOARD = "tensorboard"
-JUDGED = ".val.json"  # the truth as measured during the run
-# What torch and the system say when memory is short, in parts.
-NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "bad alloc")
 
 
 def say(line: str) -> None:
-    """One line of news for a person; stdout keeps the results."""
-    print(line, file=sys.stderr, flush=True)
+    """One line of news for a person, told once however many train; stdout keeps the results."""
+    if is_first():
+        print(line, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,8 @@ def load(settings: Settings) -> Data:
         raise DetectorError("train: no --data; expected a data card (.yaml) or a folder")
     splits = load_splits(settings.data)
     train, val = splits["train"], splits["val"]
-    problems = list(dict.fromkeys([*train.problems, *val.problems]))
-    if problems:
-        say(f"{len(problems)} problems in the data, such as {problems[0]} (`detector check`)")
-    boxes = train.class_counts().sum()
-    say(
-        f"{len(train.examples)} training pictures with {boxes} boxes, {len(val.examples)} to "
-        f"judge by; {len(train.class_names)} classes: {', '.join(train.class_names[:10])}"
-        + (", ..." if len(train.class_names) > 10 else "")
-    )
+    for line in account(train, val):
+        say(line)
     return Data(open_card(settings.data).name, train, val)
 
 
@@ -76,51 +71,96 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
     """Train in `folder`, going on from its last.ckpt where there is one; returns how it went.
 
     Raises DetectorError for settings, data or weights that make no sense, for a loss beyond it,
-    for a full disk and for too little memory.
+    for a full disk and for too little memory. With machine.world > 1 it runs in each of so many
+    processes that are `together`.
     """
     plan.check(settings, machine)
-    names = data.train.class_names
-    resumed = load_checkpoint(folder / LAST) if (folder / LAST).exists() else None
-    if resumed is not None:
-        theirs = card_from(resumed["card"]).class_names
-        if problem := same_classes(folder / LAST, theirs, names):
-            raise DetectorError(f"{problem}; --resume needs the same, so start a new run instead")
+    names, every = data.train.class_names, settings.sync_every
+    resumed = _resumed(folder, names, machine.world)
     torch.manual_seed(settings.seed)
     with short_memory(settings):
         pictures = Pictures(data.train.examples, settings.size)
-        start = first_network(settings, names, data.name, None if resumed else pictures)
-        judge = Judge(data.val.examples, names, settings.size, folder / JUDGED)
+        anchors = card_from(resumed["card"]).anchors if resumed else None
+        shown = None if resumed else pictures
+        start = first_network(settings, names, data.name, shown, anchors)
+        judge = Judge(data.val.examples, names, settings.size)
     _say_failed([*(why for _, why in pictures.failed), *judge.failed], pictures.dropped_boxes)
+    if start.advice:
+        say(start.advice)
     if start.kin:
         pairs = [f"{new} from {known}" for new, known in start.kin.items()]
-        say(
-            f"classes learned from known ones: {', '.join(pairs[:10])}"
-            + ", ..." * (len(pairs) > 10)
-        )
-    clock = plan.clock(settings, machine, len(pictures))
-    times = plan.measurements(clock.steps, settings.batch, len(judge.sizes_wh))
-    pace = Pace(clock, times, settings.patience)
+        say(f"classes learned from known ones: {listed(pairs)}")
     step = int(resumed["global_step"]) if resumed else 0
+    _agree(settings, names, step, len(pictures), len(judge.sizes_wh))
+    clock = plan.clock(settings, machine, len(pictures))
+    clock.told = distributed.from_first if machine.world > 1 else None
+    times = plan.measurements(clock.steps, settings.batch * machine.world, len(judge.sizes_wh))
+    pace = Pace(clock, times, settings.patience, every)
     if resumed and resumed["callbacks"]["Pace"]["finished"]:
         pace.load_state_dict(dict(resumed["callbacks"]["Pace"]))
-        say(f"{folder}: training was over at step {step}; writing its files")
+        say(
+            f"{folder}: training was over at step {step}; writing its files (to learn more, start "
+            f"a new run with --weights {folder / BEST})"
+        )
         return pace
-    feed = Feed(pictures, settings.size, settings.seed, crops=settings.crops, zoom=settings.zoom)
-    training = _module(settings, start, clock, judge, feed)
+    views = {name: getattr(settings, name) for name in ("crops", "zoom", "mosaic")}
+    feed = Feed(pictures, settings.size, settings.seed, **views)
+    peers = Peers(machine.world) if every == 1 else ALONE
+    training = _module(settings, start, clock, judge, feed, peers)
     trainer = _trainer(settings, machine, folder, start.card, pace)
-    places = Places(clock.progress, settings.batch, start=step, **_share(trainer))
+    places = Places(clock.progress, settings.batch, start=step, rank=rank(), world=machine.world)
     loader = make_loader(feed, places, plan.workers(machine))
-    with short_memory(settings), quiet(), interruptible():
+    judged = [judge.images[i] for i in distributed.shard(len(judge.images))]
+    say(f"if this is stopped, go on with --resume {folder}")
+    with short_memory(settings), quiet():
         trainer.fit(
             training,
             loader,
-            constant(judge.images, settings.batch),
+            constant(judged, settings.batch),
             ckpt_path=folder / LAST if resumed else None,
+        )
+    if pace.patience and pace.stale >= pace.patience:
+        say(
+            f"AP got no better in {pace.stale} measurements, so the run is over (--patience); the "
+            f"best, {pace.best:.1f}, was at step {pace.best_step}"
         )
     return pace
 
 
-def _module(settings: Settings, start: Start, clock: Clock, judge: Judge, feed: Feed) -> Training:
+def _resumed(folder: Path, names: tuple[str, ...], world: int) -> dict[str, Any] | None:
+    """last.ckpt of a run that was begun, if it can go on with these classes and processes."""
+    if not (folder / LAST).exists():
+        return None
+    loaded = load_checkpoint(folder / LAST)
+    if problem := same_classes(folder / LAST, card_from(loaded["card"]).class_names, names):
+        raise DetectorError(f"{problem}; --resume needs the same, so start a new run instead")
+    theirs = loaded.get("world", 1)
+    if theirs != world and not loaded["callbacks"]["Pace"]["finished"]:
+        raise DetectorError(
+            f"{folder}: was begun by {theirs} processes and would see other pictures with {world}; "
+            f"give --devices {theirs} (or as many over several machines), or start a new run with "
+            f"--weights {folder / BEST}"
+        )
+    return loaded
+
+
+def _agree(settings: Settings, names: tuple[str, ...], step: int, train: int, val: int) -> None:
+    """Refuse to train together with processes that have another task."""
+    distributed.agree(
+        {
+            **{f"--{name.replace('_', '-')}": v for name, v in asdict(settings).items()},
+            "--data": "",  # each machine has its own paths
+            "classes": names,
+            "training pictures": train,
+            "val pictures": val,
+            "last step": step,
+        }
+    )
+
+
+def _module(
+    settings: Settings, start: Start, clock: Clock, judge: Judge, feed: Feed, peers: Peers
+) -> Training:
     names = start.card.class_names
     frozen = plan.frozen_batch_norms(settings, len(feed.pictures), whole=start.whole)
     return Training(
@@ -132,29 +172,31 @@ def _module(settings: Settings, start: Start, clock: Clock, judge: Judge, feed: 
         fresh=start.fresh,
         side=settings.size,
         frozen_bn=frozen,
-        judge=judge,
+        judge=distributed.judged_by_first(judge, len(judge.images)),
         explain=lambda number: describe(feed.example(number), names),
+        peers=peers,
     )
 
 
 def _trainer(
     settings: Settings, machine: Machine, folder: Path, card: ModelCard, pace: Pace
 ) -> L.Trainer:
-    """Lightning's trainer; the order of callbacks matters: the average first, files last."""
-    world = machine.devices * machine.num_nodes
-    average = [moving_average(settings.recipe.ema)] if settings.recipe.ema else []
+    """Lightning's trainer; the order of callbacks matters: the averages first, files last."""
+    every, many = settings.sync_every, machine.world > 1
+    common = [Averaging(every)] if many else []
+    average = [MovingAverage(settings.recipe.ema, every)] if settings.recipe.ema else []
     keep = Keep(folder, card, pace, machine.save_seconds)
-    shown = [ProgressLine(pace, settings.batch * world)] if is_first() else []
+    shown = [ProgressLine(pace, settings.batch * machine.world)] if is_first() else []
     written = [History(folder, pace)] if is_first() else []
     with quiet():
         return L.Trainer(
             accelerator="cpu",
             devices=machine.devices,
             num_nodes=machine.num_nodes,
-            strategy="ddp" if world > 1 else "auto",
+            strategy=distributed.strategy() if many else "auto",
             precision=plan.precision(settings),  # type: ignore[arg-type]
             plugins=[AtomicIO()],
-            callbacks=[*average, pace, *shown, *written, keep],
+            callbacks=[*common, *average, pace, *shown, *written, keep],
             logger=_tensorboard(folder),
             max_epochs=1,  # the feed never ends: Pace says when to stop
             num_sanity_val_steps=0,
@@ -178,50 +220,11 @@ def _tensorboard(folder: Path) -> Any:
         return False
 
 
-def _share(trainer: L.Trainer) -> dict[str, int]:
-    return {"rank": trainer.global_rank, "world": trainer.world_size}
-
-
-def is_first() -> bool:
-    """Whether this process is the one that writes and talks, of those that train together."""
-    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
-
-
 def _say_failed(failed: list[str], dropped: int) -> None:
     if failed:
-        say(f"{len(failed)} pictures cannot be read and are left out; the first: {failed[0]}")
+        say(f"{counted(len(failed), 'picture')} cannot be used, left out; the first: {failed[0]}")
     if dropped:
-        say(f"{dropped} boxes have no area inside their picture and are left out")
-
-
-@contextlib.contextmanager
-def short_memory(settings: Settings) -> Iterator[None]:
-    """Say which batch or workers to use when memory runs out."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        if isinstance(error, RuntimeError) and stuck(error):
-            raise DetectorError(
-                "a process that prepares pictures hangs or was killed (out of memory?); use "
-                "--workers 0, or fewer"
-            ) from error
-        if not isinstance(error, MemoryError) and not any(part in text for part in NO_MEMORY):
-            raise
-        smaller = max(1, settings.batch // 2)
-        hint = f"use --batch {smaller}" if smaller < settings.batch else "use a smaller --size"
-        raise DetectorError(
-            f"out of memory with --batch {settings.batch} at {settings.size} px; {hint}"
-        ) from error
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Ctrl-C as Ctrl-C: Lightning turns it into an exit with code 1."""
-    try:
-        yield
-    except SystemExit as error:
-        raise KeyboardInterrupt from error
+        say(f"{counted(dropped, 'box')} without area in their picture, left out")
 
 
 @contextlib.contextmanager

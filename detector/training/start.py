@@ -18,6 +18,7 @@ from detector.model import checkpoint
 from detector.model.anchors import AnchorSpec, ssd_spec
 from detector.model.checkpoint import ModelCard
 from detector.model.ssdlite import SSDLite
+from detector.training.anchors import choose_anchors
 from detector.training.kin import closest_classes
 from detector.training.options import Settings
 from detector.training.transfer import PRIOR, copy_backbone, copy_weights
@@ -31,6 +32,7 @@ class Start:
 
     fresh: modules that do not come whole from other weights. whole: whether the backbone does, so
     that its batch norms' statistics hold; not after channels were left out. kin: see `kin.py`.
+    advice: a line on its anchors, or "".
     """
 
     model: SSDLite
@@ -38,16 +40,21 @@ class Start:
     fresh: list[nn.Module]
     whole: bool
     kin: dict[str, str] = field(default_factory=dict)
+    advice: str = ""
 
 
 def first_network(
-    settings: Settings, class_names: tuple[str, ...], trained_on: str, pictures: Pictures | None
+    settings: Settings,
+    class_names: tuple[str, ...],
+    trained_on: str,
+    pictures: Pictures | None,
+    anchors: AnchorSpec | None = None,
 ) -> Start:
     """The network a run begins with.
 
     Random weights are drawn from torch's generator. pictures: to learn from, which show what new
-    classes look like; None for a run that is resumed. Raises DetectorError for weights that are
-    missing, damaged, or of another network.
+    classes and their boxes look like; None for a run that is resumed, with its `anchors`. Raises
+    DetectorError for weights that are missing, damaged, or of another network.
     """
     card = ModelCard(
         class_names,
@@ -56,35 +63,50 @@ def first_network(
         trained_on=trained_on,
         input_size=settings.size,
     )
-    if settings.weights == "none":
-        model, card = _random(card, ssd_spec(settings.size))
-        return Start(model, card, [model], whole=False)
-    if settings.weights == "imagenet":
-        from detector.model.pretrained import imagenet_backbone
-
-        model, card = _random(card, ssd_spec(settings.size))
-        source = imagenet_backbone(settings.backbone)
-        fresh = copy_backbone(model, source)
-        return Start(model, card, fresh, whole=source.alpha == settings.width)
+    if settings.weights in ("none", "imagenet"):
+        spec, advice = _anchors(settings, ssd_spec(settings.size), pictures, anchors)
+        return _new_head(replace(card, anchors=spec), settings.weights == "imagenet", advice)
     source, theirs = _read(settings.weights)
-    card = replace(card, anchors=theirs.anchors, head=theirs.head)
+    spec, advice = _anchors(settings, theirs.anchors, pictures, anchors)
+    card = replace(card, anchors=spec, head=theirs.head)
     model = checkpoint.build(card)
     kin: dict[str, str] = {}
     if pictures is not None and settings.kin:
         kin = closest_classes(source, theirs.class_names, class_names, pictures, settings.size)
     fresh = copy_weights(model, class_names, source, theirs.class_names, kin)
-    return Start(model, card, fresh, whole=theirs.alpha == settings.width, kin=kin)
+    whole = theirs.alpha == settings.width
+    return Start(model, card, fresh, whole=whole, kin=kin, advice=advice)
 
 
-def _random(card: ModelCard, anchors: AnchorSpec) -> tuple[SSDLite, ModelCard]:
-    card = replace(card, anchors=anchors)
+def _anchors(
+    settings: Settings,
+    own: AnchorSpec | None,
+    pictures: Pictures | None,
+    resumed: AnchorSpec | None,
+) -> tuple[AnchorSpec | None, str]:
+    """The run's anchors and a line on them. own: the weights', None for the COCO models'."""
+    if pictures is None:
+        return resumed or own, ""
+    fit = settings.anchors == "fit"
+    chosen, advice = choose_anchors(own or ssd_spec(), pictures, settings.size, fit=fit)
+    return chosen if fit else own, advice
+
+
+def _new_head(card: ModelCard, imagenet: bool, advice: str) -> Start:
+    """A network with random weights, of which the backbone may be ImageNet's; it finds nothing."""
     model = checkpoint.build(card)
     for head in model.class_heads:
         predict = head.get_submodule("predict")
         assert isinstance(predict, nn.Conv2d)
         assert predict.bias is not None
         nn.init.constant_(predict.bias, -math.log((1 - PRIOR) / PRIOR))
-    return model, card
+    if not imagenet:
+        return Start(model, card, [model], whole=False, advice=advice)
+    from detector.model.pretrained import imagenet_backbone
+
+    source = imagenet_backbone(card.backbone)
+    fresh = copy_backbone(model, source)
+    return Start(model, card, fresh, whole=source.alpha == card.alpha, advice=advice)
 
 
 def _read(weights: str) -> tuple[SSDLite, ModelCard]:
@@ -108,6 +130,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise DetectorError(f"{path}: no such checkpoint") from error
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # torch's advice is how to run its code
+            first = "torch cannot read it"
         raise DetectorError(
             f"{path}: not a whole checkpoint ({first}); expected best.ckpt or last.ckpt of a run"
         ) from error

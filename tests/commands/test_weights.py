@@ -1,4 +1,4 @@
-"""`detector export`, `quantize`, `import-tf`, `evaluate`: what they refuse, what stays behind."""
+"""`detector export`, `quantize`, `import-tf`: what they refuse, what stays behind."""
 
 import pytest
 
@@ -39,7 +39,3 @@ def test_import_of_a_folder_without_a_graph(tmp_path, capsys) -> None:
     words = ["import-tf", tmp_path, "--pictures", tmp_path, "--out", tmp_path / "w.safetensors"]
     assert "model.json" in refused(words, capsys)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_evaluate_without_a_data_set(tmp_path, capsys) -> None:
-    assert "instances.json" in refused(["evaluate", "--data", tmp_path], capsys)

@@ -56,10 +56,10 @@ def assert_boxes_fit(view: View, within: float) -> None:
 
 
 def test_resize_stretches_boxes_with_the_picture(scene: View) -> None:
-    done = resize(scene, 300)
-    assert done.image_rgb.shape == (300, 300, 3)
+    done = resize(scene, 300, 200)
+    assert done.image_rgb.shape == (200, 300, 3)
     assert_boxes_fit(done, within=1.5)
-    assert resize(view_of(7, 5), 96).xyxy.shape == (0, 4)
+    assert resize(view_of(7, 5), 96, 96).xyxy.shape == (0, 4)
 
 
 def test_crop_clips_and_tells_what_is_left(scene: View) -> None:
@@ -120,7 +120,7 @@ def test_training_views_keep_boxes_on_objects(scene: View) -> None:
 
 def test_flip_and_colour_are_chosen_independently(scene: View) -> None:
     augment = training_views(100, crops=0, zoom=0)
-    plain = resize(scene, 100).image_rgb
+    plain = resize(scene, 100, 100).image_rgb
     seen = {}
     for seed in range(200):
         done = augment(scene, np.random.default_rng(seed))

@@ -95,6 +95,20 @@ def test_mistakes_name_the_card_and_the_key(text, content: str, message: str) ->
     assert "\n" not in str(caught.value)
 
 
+def test_data_yaml_of_yolo_is_a_card_too(text, tmp_path: Path) -> None:
+    card = read_card(text("fruit/data.yaml", "path: C:\\me\ntrain: a\nval: b\nnames: [a]\n"))
+    assert (card.root, card.name, card.format) == (tmp_path / "fruit", "fruit", "yolo")
+    assert (card.val, card.splits) == (None, {})
+
+
+def test_backslashes_are_slashes(text, tmp_path: Path) -> None:
+    content = "root: .\\mango\\all\nimages: ..\\b\nsplits: {train: a\\b.txt}\n"
+    card = read_card(text("cards/x.yaml", content))
+    assert card.root == tmp_path / "cards" / "mango" / "all"
+    assert card.images == tmp_path / "b"
+    assert card.splits == {"train": ("a/b.txt",)}
+
+
 def test_the_cards_we_ship_are_sound() -> None:
     cards = {path.stem: read_card(path) for path in sorted(CARDS.glob("*.yaml"))}
     assert set(cards) >= {"voc", "coco", "mango"}

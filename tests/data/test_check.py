@@ -106,6 +106,11 @@ def broken_xml(toy: Toy) -> None:
     (toy.root / "extra.xml").write_text("<annotation><object>")
 
 
+def empty_names(toy: Toy) -> None:
+    toy.picture("extra.jpg")
+    toy.label("extra", ("", 8, 12, 88, 92))
+
+
 def turned(toy: Toy) -> None:
     path = toy.root / "train3.jpg"
     exif = Image.Exif()
@@ -183,6 +188,7 @@ FAULTS: dict[str, list[Callable[[Toy], None]]] = {
     "label-without-picture": [no_picture],
     "negative": [no_label],
     "bad-label-file": [broken_xml],
+    "left-out": [empty_names],
     "bad-box": [extra_box("cat", "left", 2, 3, 4)],
     "zero-size-box": [extra_box("cat", 40, 30, 40, 90), extra_box("cat", 40, 30, 90, 30)],
     "inverted-box": [extra_box("cat", 90, 90, 40, 30), extra_box("cat", 40, 90, 90, 30)],
@@ -218,8 +224,8 @@ def test_each_fault_is_found_and_nothing_else(
     plant(toy)
     before = {p: p.read_bytes() for p in toy.root.rglob("*") if p.is_file()}
     report = check(toy.root)
-    # A picture whose label file is broken has no labels, as the reader sees it.
-    noise = {"negative"} if kind == "bad-label-file" else set()
+    # A picture whose label file is broken is not used either.
+    noise = {"bad-label-file": {"left-out"}, "left-out": {"bad-box"}}.get(kind, set())
     assert set(kinds(report)) - noise == {kind}, report.findings
     assert sum(f.kind == kind for f in report.findings) == 1, report.findings
     assert (report.errors > 0) == (KINDS[kind].severity == "error")
@@ -250,7 +256,7 @@ def test_what_cannot_be_trained_on_is_still_looked_at(toy: Toy) -> None:
     for path in toy.root.glob("*.xml"):
         path.write_text(path.read_text().replace("cat", ""))
     report = check(toy.root)
-    assert kinds(report) == {"unusable": 1, "bad-box": 40}
+    assert kinds(report) == {"unusable": 1, "bad-box": 40, "left-out": 20}
     assert report.splits.keys() == {"all"}
     assert KINDS["unusable"].title in as_page(report)
 

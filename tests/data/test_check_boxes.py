@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.data.check.boxes import odd_boxes, pairwise_iou
-from detector.data.check.fit import anchor_fit, best_ious
+from detector.data.check.fit import anchor_fit
 
 BOXES = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 20, 30], [0, 0, 20, 20]], np.float32)
 coordinate = st.integers(-30, 130)
@@ -25,15 +25,6 @@ def test_pairwise_iou() -> None:
     expected = [[1, 1 / 3, 0, 0.25], [1 / 3, 1, 0, 0.25], [0, 0, 0, 0], [0.25, 0.25, 0, 1]]
     np.testing.assert_allclose(pairwise_iou(BOXES, BOXES), expected, rtol=1e-6)
     assert pairwise_iou(BOXES[:0], BOXES).shape == (0, 4)
-
-
-def test_best_ious_agree_with_all_pairs() -> None:
-    rng = np.random.default_rng(0)
-    low = rng.uniform(0, 0.7, (300, 2))
-    boxes = np.concatenate([low, low + rng.uniform(0.05, 0.3, (300, 2))], 1).astype(np.float32)
-    expected = pairwise_iou(boxes[:200], boxes[200:]).max(axis=1)
-    np.testing.assert_allclose(best_ious(boxes[:200], boxes[200:]), expected, atol=1e-6)
-    assert best_ious(boxes[:0], boxes).shape == (0,)
 
 
 def test_anchors_match_large_boxes_and_miss_tiny_ones() -> None:

@@ -105,6 +105,30 @@ def test_bad_entries_are_counted(tmp_path: Path, picture, text) -> None:
     assert counted == {"bad-box": 8, "label-without-picture": 2, "unlisted-picture": 1}
 
 
+def test_a_picture_whose_boxes_cannot_be_read_is_no_negative(tmp_path: Path, picture, text) -> None:
+    for name in ("good", "bad", "negative"):
+        picture(f"{name}.jpg")
+    images = [image(1, "good.jpg"), image(2, "bad.jpg"), image(3, "negative.jpg")]
+    rows = [box(1, 3, [1, 2, 3, 4]), box(1, 3, None), box(2, 3, None)]
+    text("x.json", "\ufeff" + coco(images, rows).replace("{", "\r\n{"))
+    dataset = read(tmp_path)
+    assert [e.path.stem for e in dataset.examples] == ["good", "negative"]
+    left_out = [p for p in dataset.problems if p.kind == "picture-left-out"]
+    assert [p.path for p in left_out] == [tmp_path / "bad.jpg"]
+    assert {p.kind for p in dataset.problems} == {"bad-box", "picture-left-out"}
+
+
+def test_a_name_that_fits_two_pictures(tmp_path: Path, picture, text) -> None:
+    picture("x/1.jpg", seed=1)
+    other = picture("y/1.jpg", seed=2)
+    images = [image(1, "1.jpg"), image(2, "y\\1.jpg")]
+    text("x.json", coco(images, [box(1, 3, [1, 2, 3, 4]), box(2, 3, [5, 6, 1, 1])]))
+    dataset = read(tmp_path)
+    assert [(e.path, e.xyxy.tolist()) for e in dataset.examples] == [(other, [[5, 6, 6, 7]])]
+    assert Counter(p.kind for p in dataset.problems)["label-without-picture"] == 1
+    assert "'1.jpg' fits 2 different pictures; left out" in dataset.problems[0].message
+
+
 def test_polygons_stand_in_for_a_missing_box(tmp_path: Path, picture, text) -> None:
     picture("a.jpg")
     row = box(1, 3, [], segmentation=[[1, 2, 30, 2, 30, 40], [5, 1, 6, 7, 8, 9]])

@@ -66,6 +66,30 @@ def test_odd_rows_are_counted(tmp_path: Path, picture, text) -> None:
     assert dataset.problems[0].where == "x.csv, line 3"
 
 
+def test_a_picture_whose_rows_cannot_be_read_is_no_negative(tmp_path: Path, picture, text) -> None:
+    for name in ("good", "bad", "negative"):
+        picture(f"{name}.jpg")
+    rows = "good.jpg,,,cat,1,2,3,4\nbad.jpg,,,cat,1,2,x,4\nbad.jpg,,,cat,1,2,y,4\n"
+    text("x.csv", HEADER + rows + "negative.jpg,,,,,,,\n")
+    dataset = read(tmp_path)
+    assert [e.path.stem for e in dataset.examples] == ["good", "negative"]
+    assert Counter(p.kind for p in dataset.problems) == {"bad-box": 2, "picture-left-out": 1}
+
+
+def test_a_name_that_fits_two_pictures(tmp_path: Path, picture, text) -> None:
+    picture("x/1.jpg", seed=1)
+    other = picture("y/1.jpg", seed=2)
+    text("x.csv", HEADER + "1.jpg,,,cat,1,2,3,4\n1.jpg,,,cat,2,2,3,4\ny\\1.jpg,,,cat,5,6,7,8\n")
+    dataset = read(tmp_path)
+    assert [(e.path, e.xyxy.tolist()) for e in dataset.examples] == [(other, [[5, 6, 7, 8]])]
+    assert Counter(p.kind for p in dataset.problems) == {"label-without-picture": 2}
+    assert "'1.jpg' fits 2 different pictures, write the folder" in dataset.problems[0].message
+    other.write_bytes((tmp_path / "x/1.jpg").read_bytes())
+    dataset = read(tmp_path)
+    assert [len(e.labels) for e in dataset.examples] == [2, 1]
+    assert Counter(p.kind for p in dataset.problems) == {"duplicate-picture": 1}
+
+
 def test_parts_beside_the_whole(tmp_path: Path, picture, text) -> None:
     for name in ("1", "2"):
         picture(f"{name}.jpg")

@@ -39,6 +39,8 @@ def test_a_bare_folder_without_splits_keeps_a_fifth(tmp_path: Path, yolo_set) ->
     assert (len(train.examples), len(val.examples)) == (16, 4)
     assert val.class_counts().tolist() == [2, 2]
     assert not {e.path for e in train.examples} & {e.path for e in val.examples}
+    assert val.drawn
+    assert not train.drawn
 
 
 def test_a_folder_with_train_alone(tmp_path: Path, yolo_set) -> None:
@@ -124,22 +126,79 @@ def test_labels_agree_when_each_split_has_its_own_json(tmp_path: Path, picture, 
     assert splits["val"].examples[0].labels.tolist() == [1, 2]
     # fig cannot be learnt: told, not refused, for a rare class in val is no reason to stop.
     assert [str(p) for p in splits["val"].problems] == [
-        "val: class 'fig' has 1 boxes here and none in train"
+        "val: class 'fig' has 1 box here and none in train"
     ]
 
 
 def test_data_that_cannot_be_used(tmp_path: Path, yolo_set, picture, text) -> None:
     with pytest.raises(DetectorError, match="no such data card or folder"):
         load_splits(tmp_path / "gone.yaml")
-    with pytest.raises(DetectorError, match=r"no labels found \(no files\); expected VOC XML"):
+    with pytest.raises(
+        DetectorError, match=r"no labels found \(the folder is empty\); expected VOC XML"
+    ):
         load_splits(tmp_path)
     yolo_set({"1": []})
     text("data.yaml", "names: [a]")
-    with pytest.raises(DetectorError, match=r"1 picture\(s\) cannot be split"):
+    with pytest.raises(DetectorError, match="the data holds 1 picture but no boxes to learn from"):
         load_splits(tmp_path)
     yolo_set({"1": [], "2": [], "3": []})
-    with pytest.raises(DetectorError, match="train holds 2 pictures but no boxes"):
+    with pytest.raises(DetectorError, match="the data holds 3 pictures but no boxes to learn"):
         load_splits(tmp_path)
+    yolo_set({"1": [0]})
+    for name in ("2", "3"):
+        (tmp_path / f"{name}.jpg").unlink()
+        (tmp_path / f"{name}.txt").unlink()
+    with pytest.raises(DetectorError, match="1 picture cannot be split into train and val; label"):
+        load_splits(tmp_path)
+
+
+def test_boxes_that_do_not_count(tmp_path: Path, picture, text, voc_xml) -> None:
+    for name in ("1", "2"):
+        picture(f"{name}.jpg")
+        flat, hard = ("cat", 5, 5, 5, 20), ("cat", 1, 2, 30, 40, "<difficult>1</difficult>")
+        text(f"{name}.xml", voc_xml(flat, hard))
+    with pytest.raises(DetectorError, match=r"no boxes to learn from \(4 boxes without area, or"):
+        load_splits(tmp_path)
+
+
+def test_labels_that_cannot_be_read_at_all(tmp_path: Path, picture, text, voc_xml) -> None:
+    for name in ("1", "2"):
+        picture(f"{name}.jpg")
+        text(f"{name}.xml", voc_xml(("cat", 1, 2, 30, 40))[:-20])
+    expected = r"no pictures that can be used \(4 problems, the first: 1\.xml: is not well-formed"
+    with pytest.raises(DetectorError, match=expected):
+        load_splits(tmp_path)
+
+
+def test_no_class_in_common(tmp_path: Path, yolo_set, text) -> None:
+    yolo_set({"train/1": [0], "train/2": [0], "val/3": [1]})
+    with pytest.raises(DetectorError, match="no class has boxes in both train and val"):
+        load_splits(tmp_path)
+
+
+def test_what_a_split_is_about_stays_with_it(tmp_path: Path, picture, text, voc_xml) -> None:
+    """Labels in a folder of their own: what is odd about them goes where their picture goes."""
+    for split in ("train", "val"):
+        for name in ("good", "bad", "cut"):
+            picture(f"images/{split}/{name}{split}.jpg")
+        good = voc_xml(("cat", 1, 2, 30, 40), ("cat", "x", 2, 30, 40))
+        text(f"annotations/{split}/good{split}.xml", good)
+        text(f"annotations/{split}/bad{split}.xml", voc_xml(("cat", "x", 2, 30, 40)))
+        text(f"annotations/{split}/cut{split}.xml", good[:-20])
+    for name, part in load_splits(tmp_path).items():
+        assert [e.path.stem for e in part.examples] == [f"good{name}"]
+        told = sorted((p.kind, p.path.stem) for p in part.problems if p.path.suffix == ".jpg")
+        assert told == [
+            ("bad-box", f"bad{name}"),
+            ("bad-box", f"good{name}"),
+            ("picture-left-out", f"bad{name}"),
+            ("picture-left-out", f"cut{name}"),
+        ]
+    lists = "root: .\nsplits: {train: train.txt, val: val.txt}"
+    for split in ("train", "val"):
+        text(f"{split}.txt", f"good{split}\nbad{split} 1\ncut{split}.jpg\n")
+    for part in load_splits(text("card.yaml", lists)).values():
+        assert sum(p.kind == "picture-left-out" for p in part.problems) == 2
 
 
 def test_one_picture_may_be_both_splits(tmp_path: Path, yolo_set, text) -> None:

@@ -102,5 +102,5 @@ def test_too_few_pictures(tmp_path: Path, picture, text, count: int) -> None:
     text("a.txt", "0 0.5 0.5 0.5 0.5")
     dataset = read(tmp_path)
     few = Dataset(dataset.examples[:count], dataset.class_names)
-    with pytest.raises(DetectorError, match=rf"{count} picture\(s\) cannot be split"):
+    with pytest.raises(DetectorError, match=rf"^{count} pictures? cannot be split"):
         split_dataset(few, 0.2)

@@ -102,6 +102,41 @@ def test_what_is_missing_on_either_side_is_counted(tmp_path: Path, picture, text
     assert kinds(dataset) == {"label-without-picture": 1, "picture-without-label": 1}
 
 
+def test_a_picture_whose_labels_cannot_be_read_is_no_negative(
+    tmp_path: Path, picture, text, voc_xml
+) -> None:
+    for name in ("good", "cut", "nameless", "negative", "without"):
+        picture(f"images/{name}.jpg")
+    text("xml/good.xml", voc_xml(("cat", 1, 2, 30, 40)))
+    text("xml/cut.xml", voc_xml(("cat", 1, 2, 30, 40))[:-30])
+    text("xml/nameless.xml", voc_xml(("", 1, 2, 30, 40)))
+    text("xml/negative.xml", voc_xml())
+    dataset = read(tmp_path)
+    assert [e.path.stem for e in dataset.examples] == ["good", "negative", "without"]
+    left_out = [p for p in dataset.problems if p.kind == "picture-left-out"]
+    assert [p.path for p in left_out] == [tmp_path / f"images/{n}.jpg" for n in ("cut", "nameless")]
+    assert "xml/cut.xml has no labels for it that can be read" in left_out[0].message
+    assert kinds(dataset) == {
+        "bad-label-file": 1,
+        "bad-box": 1,
+        "picture-left-out": 2,
+        "picture-without-label": 1,
+    }
+
+
+def test_an_xml_that_may_mean_two_pictures(tmp_path: Path, picture, text, voc_xml) -> None:
+    picture("images/x/1.jpg", seed=1)
+    other = picture("images/y/1.jpg", seed=2)
+    text("xml/1.xml", voc_xml(("cat", 1, 2, 30, 40), filename="1.jpg"))
+    dataset = read(tmp_path)
+    assert dataset.examples == ()
+    assert kinds(dataset) == {"label-without-picture": 1, "picture-left-out": 2}
+    other.write_bytes((tmp_path / "images/x/1.jpg").read_bytes())  # copies of one
+    dataset = read(tmp_path)
+    assert [len(e.labels) for e in dataset.examples] == [1, 0]
+    assert kinds(dataset) == {"duplicate-picture": 1, "picture-without-label": 1}
+
+
 def test_bad_objects_are_left_out_and_told(tmp_path: Path, picture, text, voc_xml) -> None:
     picture("a.jpg")
     extra = (

@@ -11,6 +11,7 @@ import pytest
 from detector.data.formats import read
 from detector.data.yolo import parse_row
 from detector.data.yolo_names import load_yaml
+from detector.errors import DetectorError
 
 
 def test_rows() -> None:
@@ -142,6 +143,62 @@ def test_negatives_orphans_and_bad_rows(tmp_path: Path, picture, text) -> None:
         "picture-without-label": 1,
         "unreadable-picture": 1,
     }
+
+
+def test_a_picture_whose_rows_cannot_be_read_is_no_negative(tmp_path: Path, picture, text) -> None:
+    for name in ("good", "commas", "binary", "empty"):
+        picture(f"{name}.jpg")
+    text("good.txt", "\ufeff0 0.5 0.5 0.5 0.5\r\n")
+    text("commas.txt", "0,0.5,0.5,0.5,0.5\n")
+    text("binary.txt", bytes(range(256)))
+    text("empty.txt", "\ufeff\r\n")
+    dataset = read(tmp_path)
+    assert {e.path.stem: len(e.labels) for e in dataset.examples} == {"good": 1, "empty": 0}
+    left_out = {p.path.stem: p for p in dataset.problems if p.kind == "picture-left-out"}
+    assert left_out.keys() == {"commas", "binary"}
+    assert str(left_out["commas"]) == "commas.jpg: no row of commas.txt can be read; left out"
+
+
+def test_a_label_file_that_cannot_be_opened(tmp_path: Path, picture, text, monkeypatch) -> None:
+    picture("a.jpg")
+    picture("b.jpg")
+    text("a.txt", "0 0.5 0.5 0.5 0.5")
+    locked = text("b.txt", "0 0.5 0.5 0.5 0.5")
+    plain = Path.read_bytes
+
+    def refuse(self: Path) -> bytes:
+        if self == locked:
+            raise PermissionError(13, "Permission denied")
+        return plain(self)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    dataset = read(tmp_path)
+    assert [e.path.stem for e in dataset.examples] == ["a"]
+    found = {p.kind: str(p) for p in dataset.problems}
+    assert found["bad-label-file"] == "b.txt: cannot be read (Permission denied)"
+    assert "picture-left-out" in found
+
+
+def test_a_row_file_that_may_mean_two_pictures(tmp_path: Path, picture, text) -> None:
+    picture("images/x/1.jpg", seed=1)
+    picture("images/y/1.jpg", seed=2)
+    picture("images/x/2.jpg", seed=3)
+    for name in ("1", "2"):
+        text(f"labels/{name}.txt", "0 0.5 0.5 0.5 0.5")
+    dataset = read(tmp_path)
+    assert [e.path.name for e in dataset.examples] == ["2.jpg"]
+    told = Counter(p.message for p in dataset.problems if p.kind == "picture-left-out")
+    assert told == {"labels/1.txt may mean 2 different pictures; left out": 2}
+
+
+def test_labels_that_are_all_empty(tmp_path: Path, picture, text) -> None:
+    """As a labelling tool leaves them before the first box."""
+    picture("1.jpg")
+    text("1.txt", "")
+    assert [len(e.labels) for e in read(tmp_path).examples] == [0]
+    text("1.txt", "a photograph of a cat")
+    with pytest.raises(DetectorError, match="no labels found"):
+        read(tmp_path)
 
 
 def test_a_picture_called_like_a_list(tmp_path: Path, picture, text) -> None:

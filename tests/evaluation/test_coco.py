@@ -1,170 +1,122 @@
-"""COCO's AP: the reference figures, the corner cases, and what the embedded models reach."""
+"""COCO's figures: equal to pycocotools, the corner cases, and what the embedded models reach."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from detector.classes import COCO_CATEGORY_IDS
-from detector.detections import Detections
-from detector.errors import DetectorError
-from detector.evaluation.coco import FIGURES, coco_ap, coco_results, detect_all
+from detector.data.load import load_judged
+from detector.evaluation import coco
+from detector.evaluation.coco import FIGURES, coco_arrays, coco_figures, measure_pictures
+from detector.evaluation.run import SCORE, detect_pictures
+from detector.evaluation.table import tabulate
 from detector.predictor import Detector
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 VAL = SHARED / "data" / "coco-val-128"
-REFERENCE = SHARED / "reference" / "coco_val_128_detections.json"
-
-needs_val = pytest.mark.skipif(
-    not (VAL.is_dir() and REFERENCE.is_file()),
-    reason="../shared/data/coco-val-128 or its reference detections are absent",
-)
+CAT = [10, 20, 110, 120]
 
 
-def box(number: int, image: int, category: int, xywh: list[float]) -> dict[str, object]:
-    area = xywh[2] * xywh[3]
-    return {"id": number, "image_id": image, "category_id": category, "bbox": xywh, "area": area,
-            "iscrowd": 0}  # fmt: skip
+def both_libraries(pictures, classes):
+    return [coco_arrays(tabulate(pictures, classes), lib) for lib in ("", "pycocotools")]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Two pictures: a cat of 100x100 in one, a dog of 50x50 in the other; nothing small."""
-    truth = {
-        "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 9, "file_name": "b.jpg"}],
-        "categories": [
-            {"id": 18, "name": "dog"},
-            {"id": 17, "name": "cat"},
-            {"id": 3, "name": "x"},
-        ],
-        "annotations": [box(1, 7, 17, [10, 20, 100, 100]), box(2, 9, 18, [0, 0, 50, 50])],
-    }
-    (tmp_path / "instances.json").write_text(json.dumps(truth))
-    return tmp_path
-
-
-def found(xyxy: list[float], score: float, label: int) -> Detections:
-    return Detections(
-        np.array([xyxy], np.float32),
-        np.array([score], np.float32),
-        np.array([label]),
-        ("cat", "dog"),
-    )
-
-
-def right(path: str) -> Detections:
-    if path.endswith("a.jpg"):
-        return found([10, 20, 110, 120], 0.9, 0)
-    return found([0, 0, 50, 50], 0.8, 1)
-
-
-@needs_val
-def test_reference_detections_give_the_reference_figures() -> None:
-    results = json.loads(REFERENCE.read_text())
-    figures = coco_ap(VAL / "instances.json", results)
+def test_figures_are_pycocotools_own_on_real_pictures(coco_val):
+    pictures, names = coco_val
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(VAL / "instances.json")
+        found = truth.loadRes(str(SHARED / "reference" / "coco_val_128_detections.json"))
+        evaluation = COCOeval(truth, found, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    figures = measure_pictures(pictures, len(names))
     assert tuple(figures) == FIGURES
-    assert [round(v, 1) for v in figures.values()] == [37.6, 54.5, 40.4, 5.5, 22.3, 64.2]
+    assert list(figures.values()) == pytest.approx((evaluation.stats * 100).tolist(), abs=1e-6)
+    assert round(figures["AP"], 1) == 37.6
 
 
-def test_everything_found_is_100(folder: Path) -> None:
-    figures = coco_ap(folder / "instances.json", detect_all(folder, right, ("cat", "dog")))
+def test_the_libraries_agree_on_voc(voc_100):
+    ours, theirs = both_libraries(voc_100, 20)
+    assert ours.precision == pytest.approx(theirs.precision, abs=1e-9)
+    assert ours.recall == pytest.approx(theirs.recall, abs=1e-9)
+    assert coco_figures(ours)["AP50"] > 50
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_libraries_agree_with_crowds_and_ties(random_pictures, seed):
+    ours, theirs = both_libraries(random_pictures(seed), 3)
+    assert ours.precision == pytest.approx(theirs.precision, abs=1e-9)
+    assert ours.recall == pytest.approx(theirs.recall, abs=1e-9)
+
+
+def test_classes_apart_are_classes_together(random_pictures, monkeypatch):
+    table = tabulate(random_pictures(1), 3)
+    together = coco_arrays(table)
+    monkeypatch.setattr(coco, "BOXES_AT_ONCE", 5)
+    apart = coco_arrays(table)
+    assert np.array_equal(together.precision, apart.precision)
+    assert np.array_equal(together.recall, apart.recall)
+    assert (together.precision > 0).any()
+
+
+def test_without_the_fast_library_pycocotools_does_it(random_pictures, monkeypatch):
+    fast = measure_pictures(random_pictures(2), 3)
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    assert measure_pictures(random_pictures(2), 3) == pytest.approx(fast, abs=1e-9, nan_ok=True)
+
+
+def test_everything_found_is_100(picture):
+    figures = measure_pictures([picture([(0, CAT)], [(0, 0.9, CAT)])], 3)
     assert figures["AP"] == pytest.approx(100)
-    assert figures["AP medium"] == pytest.approx(100)
+    assert figures["AR 1"] == pytest.approx(100)
     assert math.isnan(figures["AP small"])  # nothing small to find is not zero
 
 
-def test_labels_become_category_ids_and_corners_become_sides(folder: Path) -> None:
-    results = detect_all(folder, right, ("cat", "dog"))
-    assert results == [
-        {"image_id": 7, "category_id": 17, "bbox": [10, 20, 100, 100], "score": pytest.approx(0.9)},
-        {"image_id": 9, "category_id": 18, "bbox": [0, 0, 50, 50], "score": pytest.approx(0.8)},
-    ]
+def test_a_loose_box_counts_at_50_and_not_at_75(picture):
+    figures = measure_pictures([picture([(0, CAT)], [(0, 0.9, [10, 20, 110, 85])])], 3)
+    assert (figures["AP50"], figures["AP75"]) == (pytest.approx(100), 0)  # IoU 0.65
 
 
-def test_swapped_labels_find_nothing(folder: Path) -> None:
-    assert coco_ap(folder / "instances.json", detect_all(folder, right, ("dog", "cat")))["AP"] == 0
+def test_no_detections_are_0_and_no_truth_is_nan(picture):
+    assert measure_pictures([picture([(0, CAT)])], 3)["AP"] == 0
+    assert math.isnan(measure_pictures([picture([], [(0, 0.9, CAT)])], 3)["AP"])
+    assert math.isnan(measure_pictures([picture()], 3)["AP"])
 
 
-def test_a_loose_box_counts_at_50_and_not_at_75(folder: Path) -> None:
-    def loose(path: str) -> Detections:
-        return found([10, 20, 110, 85], 0.9, 0) if path.endswith("a.jpg") else right(path)
+def test_size_is_the_outlines_area_where_it_is_known(picture):
 
-    figures = coco_ap(folder / "instances.json", detect_all(folder, loose, ("cat", "dog")))
-    assert figures["AP50"] == pytest.approx(100)  # IoU 0.65
-    assert figures["AP75"] == pytest.approx(50)
-
-
-def test_no_detections(folder: Path) -> None:
-    empty = Detections.empty(("cat", "dog"))
-    results = detect_all(folder, lambda _: empty, ("cat", "dog"))
-    assert results == []
-    figures = coco_ap(folder / "instances.json", results)
-    assert (figures["AP"], figures["AP large"]) == (0, 0)
-    assert math.isnan(figures["AP small"])
+    one = picture([(0, CAT)], [(0, 0.9, CAT)])
+    outlined = replace(one, area=np.array([500.0], np.float32))
+    assert math.isnan(measure_pictures([one], 3)["AP small"])
+    assert measure_pictures([outlined], 3)["AP small"] == pytest.approx(100)
 
 
-def test_results_handed_in_stay_as_they_are(folder: Path) -> None:
-    results = coco_results(right("a.jpg"), 7, [17, 18])
-    before = [dict(result) for result in results]
-    coco_ap(folder / "instances.json", results)
-    assert results == before
-
-
-def test_results_on_a_picture_that_is_not_there(folder: Path) -> None:
-    results = coco_results(right("a.jpg"), 1234, [17, 18])
-    with pytest.raises(DetectorError, match=r"instances\.json: does not list 1 .*image id 1234"):
-        coco_ap(folder / "instances.json", results)
-
-
-def test_no_instances_json(tmp_path: Path) -> None:
-    with pytest.raises(DetectorError, match=r"instances\.json: not a COCO annotation file"):
-        detect_all(tmp_path, right, ("cat",))
-
-
-@pytest.mark.parametrize("text", ["", "[]", "null", '{"images": []}', '{"images": 3}'])
-def test_a_file_that_is_none(tmp_path: Path, text: str) -> None:
-    (tmp_path / "instances.json").write_text(text)
-    with pytest.raises(DetectorError, match="expected JSON with images, annotations and cat"):
-        coco_ap(tmp_path / "instances.json", [])
-
-
-def test_an_annotation_that_lacks_its_area(folder: Path) -> None:
-    truth = json.loads((folder / "instances.json").read_text())
-    del truth["annotations"][1]["area"]
-    (folder / "instances.json").write_text(json.dumps(truth))
-    with pytest.raises(DetectorError, match="annotation 1 lacks area"):
-        coco_ap(folder / "instances.json", [])
-
-
-def test_a_category_the_folder_lacks(folder: Path) -> None:
-    with pytest.raises(DetectorError, match=r"has no category 'bird'.* 1 are missing"):
-        detect_all(folder, right, ("cat", "dog", "bird"))
-
-
-def test_a_folder_without_pictures(folder: Path) -> None:
-    truth = json.loads((folder / "instances.json").read_text())
-    (folder / "instances.json").write_text(json.dumps({**truth, "images": []}))
-    with pytest.raises(DetectorError, match="lists no images"):
-        detect_all(folder, right, ("cat", "dog"))
-
-
-@needs_val
-def test_category_ids_are_the_val_sets() -> None:
-    categories = json.loads((VAL / "instances.json").read_text())["categories"]
-    assert tuple(c["id"] for c in categories) == COCO_CATEGORY_IDS
-
-
-@needs_val
+@pytest.mark.skipif(not VAL.is_dir(), reason="../shared/data/coco-val-128 is absent")
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 @pytest.mark.parametrize(("precision", "least"), [("float", 37.5), ("int8", 37.2)])
-def test_the_embedded_models_are_as_good_as_promised(
-    engine: str, precision: str, least: float
-) -> None:
-    detector = Detector(engine=engine, precision=precision, score=0.001)
-    results = detect_all(VAL, detector, detector.class_names)
-    assert coco_ap(VAL / "instances.json", results)["AP"] >= least
+def test_the_embedded_models_are_as_good_as_promised(engine, precision, least):
+    data = load_judged(VAL).dataset
+    detector = Detector(engine=engine, precision=precision, score=SCORE)
+    run = detect_pictures(detector, data.examples, data.class_names)
+    assert len(run.pictures) == 128
+    assert measure_pictures(run.pictures, 80)["AP"] >= least
+
+
+@pytest.mark.skipif(not VAL.is_dir(), reason="../shared/data/coco-val-128 is absent")
+def test_category_ids_are_the_val_sets():
+
+    truth = json.loads((VAL / "instances.json").read_text())
+    assert tuple(c["id"] for c in truth["categories"]) == COCO_CATEGORY_IDS

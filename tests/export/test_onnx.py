@@ -16,12 +16,13 @@ from detector.engine import load_engine
 from detector.errors import DetectorError
 from detector.export.onnx import to_onnx, write
 from detector.images import read_image
-from detector.model.anchors import anchors_cxcywh
+from detector.model.anchors import anchors_cxcywh, ssd_spec
 from detector.model.boxes import decode
 from detector.model.checkpoint import ModelCard, build, images_to_input, load
 from detector.model.ssdlite import SSDLite
 from detector.predictor import COCO_FLOAT
 from detector.preprocess import to_batch
+from detector.training.anchors import fit_anchors
 
 WEIGHTS = COCO_FLOAT.with_suffix(".safetensors")
 PHOTOS = Path(__file__).parents[2].parent / "shared" / "data" / "photos"
@@ -208,6 +209,21 @@ def test_batch_norms_are_gone_and_only_convolutions_are_halves(small: onnx.Model
     casts = {n.input[0]: n.output[0] for n in small.graph.node if n.op_type == "Cast"}
     weights = {node.input[1] for node in small.graph.node if node.op_type == "Conv"}
     assert {casts[name] for name in halves} == weights
+
+
+@pytest.mark.slow
+def test_fitted_anchors_are_in_the_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, 0.5, (400, 2))
+    boxes = np.concatenate([low, low + rng.uniform(0.02, 0.5, (400, 2))], axis=1)
+    fitted = fit_anchors(ssd_spec(), boxes.astype(np.float32), 96)
+    assert fitted.shapes_wh[0] != ssd_spec().shapes_wh[0]
+    torch.manual_seed(0)
+    card = ModelCard(("a", "b"), 0.35, anchors=fitted, input_size=96)
+    model = build(card).eval()
+    write(tmp_path / "fitted.onnx", to_onnx(model, card, {}))
+    frames = [rng.integers(0, 255, (80, 120, 3), dtype=np.uint8) for _ in range(2)]
+    check_parity(tmp_path / "fitted.onnx", model, "openvino", (96, 96), frames)
 
 
 def test_the_file_says_what_it_is(small: onnx.ModelProto, tmp_path: Path) -> None:

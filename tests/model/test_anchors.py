@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from detector.model.anchors import (
     AnchorSpec,
     anchors_cxcywh,
+    best_ious,
     centres_px,
     learned_shift_px,
     ssd_spec,
 )
-from detector.model.boxes import decode
+from detector.model.boxes import cxcywh_to_xyxy, decode
 from detector.model.layers import SameConv2d
 
 SIDES = st.integers(96, 640)
@@ -102,6 +103,20 @@ def test_the_learned_shift_is_the_mean_distance_of_the_two_grids(stride: int) ->
     n = len(even)
     fields = 300 - 0.5 - stride * (n - 1 - torch.arange(n))
     assert (even - fields).mean().item() == pytest.approx(learned_shift_px(300, stride), abs=1e-4)
+
+
+def test_best_ious_are_those_of_the_best_anchor() -> None:
+    anchors = cxcywh_to_xyxy(anchors_cxcywh(ssd_spec(), (300, 200)))
+    chosen = torch.arange(0, len(anchors), 7)  # more than are compared at a time
+    boxes = anchors[chosen].clone()
+    boxes[::2, 2] -= (boxes[::2, 2] - boxes[::2, 0]) * 0.1  # a tenth narrower: IoU 0.9 or better
+    best = best_ious(ssd_spec(), (300, 200), boxes)
+    torch.testing.assert_close(best[1::2], torch.ones(len(boxes) // 2))
+    assert best[::2].min() > 0.8999
+    assert best[::2].max() < 1
+    assert best_ious(ssd_spec(), (96, 96), boxes[:0]).shape == (0,)
+    far = torch.tensor([[0.001, 0.001, 0.002, 0.002]])  # no anchor is so small
+    assert best_ious(ssd_spec(), (300, 300), far) < 1e-3
 
 
 def test_no_offset_gives_the_anchor() -> None:

@@ -37,3 +37,13 @@ def test_a_sample_is_traced_to_its_picture(shapes):
         assert float(width) == pytest.approx(
             float(example.xyxy[0, 2] - example.xyxy[0, 0]), abs=0.1
         )
+
+
+def test_mosaics_until_the_run_is_calm(shapes):
+    pictures = Pictures(load_splits(shapes)["train"].examples, 96)
+    feed = Feed(pictures, 96, seed=5, crops=0.0, zoom=0.0, mosaic=1.0)
+    wild = [len(feed[index, False][0][1].labels) for index in range(12)]
+    assert max(wild) > 1
+    for index in range(12):
+        (_, truth), _ = feed[index, True]
+        assert truth.labels.tolist() == feed.example(index).labels.tolist()

@@ -61,7 +61,11 @@ def test_settings_that_are_damaged(tmp_path):
         read_settings(tmp_path)
     path = tmp_path / "args.yaml"
     for text, message in (
-        ("recipe: {lrr: 1}", "unknown setting 'lrr'"),
+        ("recipe: {lrr: 1}", "unknown setting 'lrr'; did you mean lr\\?"),
+        ("size: big", "size is 'big', expected int; mend it"),
+        ("epochs: [1]", r"epochs is \[1\], expected float or NoneType"),
+        ("recipe: {lr: true}", "lr is True, expected float"),
+        ("losses: {matcher: best}", "matcher is 'best', expected iou or dynamic"),
         ("[1, 2]", "expected settings"),
         ("a: [", "cannot be read"),
     ):

@@ -8,6 +8,7 @@ from torch import nn
 from detector.data.example import Example
 from detector.errors import DetectorError
 from detector.training.blame import describe
+from detector.training.distributed import Peers
 from detector.training.module import Training
 from detector.training.objective import Objective, Truth
 from detector.training.options import Recipe, Settings
@@ -123,3 +124,39 @@ def test_scores_of_random_heads_begin_low():
     with torch.no_grad():
         logits, _ = training.model(torch.zeros(1, 3, 96, 96))
     assert torch.sigmoid(logits).mean() == pytest.approx(0.01, rel=0.5)
+
+
+NOTHING = Truth(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=bool))
+
+
+@pytest.mark.parametrize("truths", [[TRUTH, NOTHING, TRUTH, TRUTH], [TRUTH] * 4, [NOTHING] * 4])
+def test_two_processes_descend_as_one_with_the_whole_batch(truths):
+    """DDP's mean of the gradients is that of the whole batch, however the boxes are spread."""
+    training = make(frozen_bn=True).train()
+    images = batch(truths)[0]
+
+    def gradient(which, peers):
+        training.zero_grad()
+        training.peers = peers
+        losses = training.losses(images[which], truths[which])
+        sum(losses.values()).backward()
+        gradients = torch.cat([p.grad.flatten() for p in training.parameters()])
+        return gradients, sum(float(v.detach()) for v in losses.values())
+
+    class Heard(Peers):
+        """Peers that know what the others would say."""
+
+        def sum(self, value):
+            said.append(value.detach())
+            return sum(weights) if weights else value
+
+    weights, said = [], []
+    halves = (slice(0, 2), slice(2, 4))
+    for half in halves:
+        gradient(half, Heard(2))
+    weights = said[:]
+    whole, loss = gradient(slice(0, 4), Peers())
+    parts = [gradient(half, Heard(2)) for half in halves]
+    together = sum(g for g, _ in parts) / 2
+    assert sum(value for _, value in parts) / 2 == pytest.approx(loss, rel=1e-5)
+    assert float((together - whole).norm() / whole.norm()) < 1e-5

@@ -183,6 +183,7 @@ def test_a_class_in_val_that_train_lacks_is_told(make_shapes, tmp_path, capsys):
         ({"batch": 1}, "batch norms cannot learn from one picture"),
         ({"precision": "bf16-mixed"}, "wrong gradients up to --size 256"),
         ({"crops": 1.5}, "--crops 1.5: expected 0 to 1"),
+        ({"mosaic": -0.5}, "--mosaic -0.5: expected 0 to 1"),
         ({"recipe": Recipe(lr=float("nan"))}, "--lr nan"),
         ({"recipe": Recipe(ema=-0.1)}, "--ema -0.1"),
         ({"weights": "nowhere.safetensors"}, "no such file; expected coco"),

@@ -17,6 +17,7 @@ _KINDS = {
     "bad-box": "bad-box",
     "bad-label-file": "bad-label-file",
     "unreadable-picture": "unreadable",
+    "picture-left-out": "left-out",
     "label-without-picture": "label-without-picture",
     "picture-without-label": "negative",
     "unlisted-picture": "unlisted",

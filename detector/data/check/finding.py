@@ -25,6 +25,9 @@ KINDS = {
     ),
     "truncated": Kind("error", "truncated picture", "Its end is missing: copy it again."),
     "bad-label-file": Kind("error", "unreadable label file", "Its labels are lost: write it anew."),
+    "left-out": Kind(
+        "error", "picture left out", "Its labels cannot be read: mend them, or delete both."
+    ),
     "bad-box": Kind("error", "label that is no box", "Left out. Correct or delete it."),
     "label-without-picture": Kind(
         "error", "labels without a picture", "Add the picture, or delete the labels."

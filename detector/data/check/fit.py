@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from detector.data.example import Float32
 
@@ -42,17 +40,15 @@ def anchor_fit(fractions_xyxy: Float32) -> list[SizeFit] | None:
     """
     if importlib.util.find_spec("torch") is None:
         return None
-    from detector.model.anchors import anchors_cxcywh, ssd_spec
+    import torch
+
+    from detector.model.anchors import best_ious, ssd_spec
 
     boxes = fractions_xyxy
     if len(boxes) > MOST_BOXES:
         chosen = np.random.default_rng(0).choice(len(boxes), MOST_BOXES, replace=False)
         boxes = boxes[np.sort(chosen)]
-    anchors = anchors_cxcywh(ssd_spec(INPUT_PX), (INPUT_PX, INPUT_PX)).numpy()
-    corners = np.concatenate(
-        [anchors[:, :2] - anchors[:, 2:] / 2, anchors[:, :2] + anchors[:, 2:] / 2], axis=1
-    )
-    best = best_ious(boxes, corners.astype(np.float32))
+    best = best_ious(ssd_spec(INPUT_PX), (INPUT_PX, INPUT_PX), torch.from_numpy(boxes)).numpy()
     size = boxes[:, 2:] - boxes[:, :2]
     sides = np.sqrt(size[:, 0] * size[:, 1]) * INPUT_PX
     return [
@@ -66,23 +62,3 @@ def _row(name: str, low: int, high: int, best: Float32, total: int) -> SizeFit:
         return SizeFit(name, low, high, 0, 0.0, 0.0, 0.0)
     recall = float((best >= MATCHED_IOU).mean())
     return SizeFit(name, low, high, len(best), len(best) / total, recall, float(best.mean()))
-
-
-def best_ious(boxes: Float32, anchors: Float32) -> npt.NDArray[np.float32]:
-    """(G, 4) and (A, 4) xyxy to (G,): each box's highest IoU with any anchor; 128 at a time."""
-    areas = (anchors[:, 2:] - anchors[:, :2]).prod(axis=1)
-    found: Sequence[npt.NDArray[np.float32]] = [
-        _best(boxes[start : start + 128], anchors, areas) for start in range(0, len(boxes), 128)
-    ]
-    return np.concatenate([np.zeros(0, np.float32), *found])
-
-
-def _best(boxes: Float32, anchors: Float32, areas: Float32) -> npt.NDArray[np.float32]:
-    inter = np.ones((len(boxes), len(anchors)), np.float32)
-    for axis in (0, 1):
-        low = np.maximum(boxes[:, None, axis], anchors[None, :, axis])
-        high = np.minimum(boxes[:, None, axis + 2], anchors[None, :, axis + 2])
-        inter *= np.clip(high - low, 0, None)
-    own = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    iou = inter / np.maximum(own[:, None] + areas[None] - inter, 1e-12)
-    return np.asarray(iou.max(axis=1), np.float32)

@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 
 import numpy as np
 
 from detector.colors import class_color
 from detector.data.check.finding import KINDS, Finding, by_kind
 from detector.data.check.report import Report
-from detector.data.check.sheet import try_thumbnail
+from detector.data.check.sheet import thumbnail
 from detector.data.example import Example
+from detector.errors import DetectorError
+from detector.page import page, photo, section, swatch, table, tiles
 
 SHOWN, LISTED, SAMPLES = 8, 200, 12  # of each kind with pictures, of each kind at all, by chance
 SIDE = 360
+SAMPLES_READING = (
+    "A few pictures by chance, boxes in the colours of the table above, boxes to ignore gray."
+)
 
 
 def as_page(report: Report) -> str:
     """The whole page."""
-    template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     pictures = sum(len(dataset.examples) for dataset in report.splits.values())
     boxes = sum(len(e.labels) for dataset in report.splits.values() for e in dataset.examples)
-    tiles = [("pictures", pictures), ("boxes", boxes)]
-    tiles += [(name, len(dataset.examples)) for name, dataset in report.splits.items()]
+    counts = [("pictures", pictures), ("boxes", boxes)]
+    counts += [(name, len(dataset.examples)) for name, dataset in report.splits.items()]
     for severity in ("error", "warning", "note"):
-        tiles.append((f"{severity}s", sum(f.severity == severity for f in report.findings)))
-    return Template(template).substitute(
-        title=escape(f"{report.data.name or report.data}: data check"),
-        subtitle=escape(f"{report.data} · {report.format}"),
-        tiles="".join(f'<div class="tile"><b>{n:,}</b>{escape(name)}</div>' for name, n in tiles),
-        findings=_findings(report),
-        classes=_classes(report),
-        anchors=_anchors(report),
-        samples=_samples(report),
+        counts.append((f"{severity}s", sum(f.severity == severity for f in report.findings)))
+    body = (
+        tiles((name, f"{n:,}") for name, n in counts)
+        + section("Found", _findings(report))
+        + section("Classes", _classes(report))
+        + section("Sizes, and what the anchors can match", _anchors(report))
+        + section("Do the labels look right?", _samples(report), SAMPLES_READING)
     )
+    title = f"{report.data.name or report.data}: data check"
+    return page(title, body, f"{report.data} · {report.format}")
 
 
 def _findings(report: Report) -> str:
@@ -51,9 +53,9 @@ def _findings(report: Report) -> str:
         figures = [_figure(report, finding, examples) for finding in shown]
         gallery = f'<div class="gallery">{"".join(figures)}</div>' if figures else ""
         parts.append(
-            f'<section class="{severity}"><span class="badge">{severity}</span> '
+            f'<article class="card {severity}"><span class="badge">{severity}</span> '
             f"<h3>{len(found):,} &times; {escape(title)}</h3><p>{escape(advice)}</p>"
-            f"{gallery}{_list([f for f in found if f not in shown])}</section>"
+            f"{gallery}{_list([f for f in found if f not in shown])}</article>"
         )
     return "".join(parts) or "<p>Nothing odd.</p>"
 
@@ -84,47 +86,36 @@ def _figure(report: Report, finding: Finding, examples: dict[Path, Example]) -> 
 
 
 def _image(path: Path, example: Example | None, marked: Sequence[int]) -> str:
-    """An img tag, or words for a picture that cannot be read."""
-    jpeg = try_thumbnail(path, example, marked, SIDE)
-    if jpeg is None:
+    """An img tag; words for a picture that cannot be read, which the report says anyway."""
+    try:
+        return photo(thumbnail(path, example, marked, SIDE), path.name)
+    except DetectorError:
         return "<span>cannot be shown</span>"
-    data = base64.b64encode(jpeg).decode("ascii")
-    return f'<img alt="{escape(path.name)}" src="data:image/jpeg;base64,{data}">'
 
 
 def _classes(report: Report) -> str:
     names = next(iter(report.splits.values())).class_names
     counts = [dataset.class_counts().tolist() for dataset in report.splits.values()]
     total = [sum(column[k] for column in counts) for k in range(len(names))]
-    head = "".join(f"<th>{escape(name)}</th>" for name in report.splits)
-    rows = [f"<tr><th>class</th>{head}<th></th></tr>"]
+    rows = []
     for k in sorted(range(len(names)), key=lambda k: -total[k]):
-        blue, green, red = class_color(k)
-        swatch = f'<i class="swatch" style="background:rgb({red},{green},{blue})"></i>'
-        cells = "".join(f"<td>{column[k]:,}</td>" for column in counts)
         bar = f'<i class="bar" style="width:{100 * total[k] / max(1, *total):.1f}%"></i>'
-        rows.append(
-            f'<tr><td>{swatch}{escape(names[k])}</td>{cells}<td class="wide">{bar}</td></tr>'
-        )
-    return "".join(rows)
+        cells = [f"{column[k]:,}" for column in counts]
+        rows.append([swatch(class_color(k)) + escape(names[k]), *cells, bar])
+    return table(["class", *report.splits, "all"], rows, "Boxes of each class")
 
 
 def _anchors(report: Report) -> str:
     if not report.fit:
         return "<p>Not judged: that needs torch (the train extra).</p>"
-    rows = [
-        "<tr><th>side at 300 px</th><th>boxes</th><th>share</th><th>overlap of 0.5 possible</th>"
-        "<th>mean best overlap</th></tr>"
-    ]
+    rows = []
     for row in report.fit:
         px = f"{row.low} to {row.high} px" if row.high < 10**6 else f"{row.low} px and more"
         name = "all" if row.name == "all" else f"{row.name}, {px}"
         fit = (f"{row.recall:.0%}", f"{row.mean_iou:.2f}") if row.boxes else ("", "")
-        rows.append(
-            f"<tr><td>{name}</td><td>{row.boxes:,}</td><td>{row.share:.0%}</td>"
-            f"<td>{fit[0]}</td><td>{fit[1]}</td></tr>"
-        )
-    return f'<div class="scroll"><table>{"".join(rows)}</table></div>'
+        rows.append([name, f"{row.boxes:,}", f"{row.share:.0%}", *fit])
+    heads = ("side at 300 px", "boxes", "share", "overlap of 0.5 possible", "mean best overlap")
+    return table(heads, rows, "Boxes by size")
 
 
 def _samples(report: Report) -> str:
@@ -137,4 +128,4 @@ def _samples(report: Report) -> str:
         figures.append(
             f"<figure><div>{image}</div><figcaption>{escape(caption)}</figcaption></figure>"
         )
-    return "".join(figures)
+    return f'<div class="gallery">{"".join(figures)}</div>'

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from detector.colors import class_color
 from detector.data.example import Bool, Dataset, Example, Float32, Int64
 from detector.data.shrunk import read_shrunk
-from detector.errors import DetectorError
 
 if TYPE_CHECKING:
     from detector.data.augment import View
@@ -56,20 +55,29 @@ def draw_boxes(
 
 
 def augmented_sheet(
-    dataset: Dataset, side: int = 300, rows: int = 6, views: int = 5, seed: int = 0
+    dataset: Dataset,
+    side: int = 300,
+    rows: int = 6,
+    views: int = 5,
+    seed: int = 0,
+    mosaic: float = 0.0,
 ) -> UInt8:
     """Pictures as training sees them, one a row: resized, then `views` augmentations of it.
 
+    mosaic: chance of one with three of the other rows' pictures.
     Wanted boxes in their class's colour, ignored ones gray. Needs albumentations (train extra).
     """
     from detector.data.augment import plain_view, training_views
     from detector.data.loading import Pictures
+    from detector.data.mosaic import with_mosaics
 
     rng = np.random.default_rng(seed)
     labelled = [e for e in dataset.examples if len(e.labels)] or list(dataset.examples)
     chosen = rng.permutation(len(labelled))[:rows]
     pictures = Pictures([labelled[i] for i in chosen], side)
     augment, plain = training_views(side), plain_view(side)
+    if mosaic:
+        augment = with_mosaics(augment, pictures.view, len(pictures), side, mosaic)
     lines = []
     for index in range(len(pictures)):
         view = pictures.view(index)
@@ -84,18 +92,3 @@ def _tile(view: View) -> UInt8:
     draw_boxes(image, view.xyxy, view.labels, view.ignore)
     framed = cv2.copyMakeBorder(image, GAP, GAP, GAP, GAP, cv2.BORDER_CONSTANT, value=WHITE)
     return np.asarray(framed, np.uint8)
-
-
-def to_jpeg(image_bgr: UInt8, quality: int = 80) -> bytes:
-    """A picture as a JPEG file's bytes."""
-    return cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-
-
-def try_thumbnail(
-    path: Path, example: Example | None, marked: Collection[int], side: int
-) -> bytes | None:
-    """`thumbnail` as JPEG; None for a picture that cannot be read, which the report says anyway."""
-    try:
-        return to_jpeg(thumbnail(path, example, marked, side))
-    except DetectorError:
-        return None

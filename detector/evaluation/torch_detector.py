@@ -1,0 +1,65 @@
+"""A network still in torch, as the runtime sees its model file: for checkpoints and weights."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from detector.detections import Detections, select
+from detector.evaluation.run import SCORE
+from detector.metadata import describe
+from detector.model.anchors import anchors_cxcywh
+from detector.model.boxes import decode
+from detector.model.checkpoint import ModelCard, images_to_input
+from detector.model.ssdlite import SSDLite
+from detector.predictor import SIZES, Timing, in_range
+from detector.preprocess import to_batch
+
+NMS_IOU = float(describe((), 0)["iou"])  # what a model file is given
+
+
+class TorchDetector:
+    """Detects with a network in eval mode, and its card. side: of the input, None for the card's.
+
+    Raises DetectorError for a side beyond what the runtime takes.
+    """
+
+    def __init__(
+        self,
+        model: SSDLite,
+        card: ModelCard,
+        side: int | None = None,
+        *,
+        score: float = SCORE,
+        iou: float = NMS_IOU,
+        top_k: int = 100,
+    ) -> None:
+        own = card.input_size or model.anchors.native_size
+        side = in_range("size", own if side is None else side, *SIZES)
+        self.size_hw = (side, side)
+        self.class_names = card.class_names
+        self.model = model.eval()
+        self.score, self.iou, self.top_k = score, iou, top_k
+        self._anchors = anchors_cxcywh(model.anchors, self.size_hw)
+        self.description = f"torch {torch.__version__}, {torch.get_num_threads()} threads"
+
+    @torch.inference_mode()
+    def detect_timed(self, frame_bgr: npt.NDArray[np.uint8]) -> tuple[Detections, Timing]:
+        """See `detector.predictor.Detector`."""
+        start = time.perf_counter()
+        batch = to_batch(frame_bgr, self.size_hw)
+        prepared = time.perf_counter()
+        rgb = torch.from_numpy(np.ascontiguousarray(batch[..., ::-1])).permute(0, 3, 1, 2)
+        logits, offsets = self.model(images_to_input(rgb))
+        boxes, scores = decode(offsets[0], self._anchors).numpy(), logits[0].sigmoid().numpy()
+        inferred = time.perf_counter()
+        found = select(
+            *(boxes, scores, frame_bgr.shape[:2], self.class_names),
+            *(self.score, self.iou, self.top_k),
+        )
+        done = time.perf_counter()
+        seconds = (prepared - start, inferred - prepared, done - inferred)
+        return found, Timing(*(1e3 * s for s in seconds))

@@ -1,0 +1,184 @@
+"""Anchors of the shapes that the training boxes have, and how well any anchors can meet them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from detector.data.loading import Pictures
+from detector.model.anchors import AnchorSpec, best_ious
+
+Float = npt.NDArray[np.float64]
+Shapes = tuple[tuple[float, float], ...]
+MOST = 2000  # pictures whose boxes are looked at
+BOXES_PER_SHAPE = 4  # at least: fewer tell nothing of those to come
+MATCHED_IOU = 0.5  # SSD, section 2.2
+WORTH = 0.05  # share of boxes by which fitted anchors must be better to be worth a try
+SMALL_PX = 48  # from this side on the first map's cells (16 px) are dense enough for any box
+FINE = 0.95  # share of boxes met from which other anchors are not worth a thought
+STARTS, ROUNDS = 5, 100
+
+
+class Met(NamedTuple):
+    """How well anchors can meet boxes at best.
+
+    recall: share of boxes that some anchor overlaps by MATCHED_IOU. mean_iou: of the best anchors.
+    missed_px: median side of the other boxes in pixels of the input; nan where there are none.
+    """
+
+    recall: float
+    mean_iou: float
+    missed_px: float
+
+    def __str__(self) -> str:
+        return f"{self.recall:.1%} (mean best IoU {self.mean_iou:.2f})"
+
+
+def choose_anchors(
+    own: AnchorSpec, pictures: Pictures, side: int, *, fit: bool
+) -> tuple[AnchorSpec, str]:
+    """`own`, those of the weights, or fitted ones; and a line that says how good both could be.
+
+    side: of the input in pixels. Without boxes `own` stays, and the line is empty.
+    """
+    boxes = training_boxes(pictures)
+    if not len(boxes):
+        return own, ""
+    before = met(own, boxes, side)
+    told = f"anchors: of {len(boxes)} boxes the weights' own can meet {before}"
+    if not fit and before.recall >= FINE:
+        return own, f"{told}, which is fine"
+    fitted = fit_anchors(own, boxes, side)
+    after = met(fitted, boxes, side)
+    return fitted if fit else own, f"{told}, fitted ones {after}{_hint(before, after, fit)}"
+
+
+def _hint(before: Met, after: Met, fit: bool) -> str:
+    """What to do about it."""
+    if fit and before.recall >= FINE:
+        return "; the weights' own would do: leave out --anchors fit"
+    try_it = not fit and after.recall > before.recall + WORTH
+    hints = ["try --anchors fit"] if try_it else []
+    if after.recall < FINE and after.missed_px < SMALL_PX:
+        hints.append(f"the missed are small ({after.missed_px:.0f} px): try a larger --size")
+    return "".join(f"; {hint}" for hint in hints)
+
+
+def training_boxes(pictures: Pictures) -> npt.NDArray[np.float32]:
+    """The wanted boxes of at most MOST pictures, evenly spread: (G, 4) xyxy, fractions."""
+    every = -(-len(pictures) // MOST)
+    return np.concatenate([pictures.fractions(i) for i in range(0, len(pictures), every)])
+
+
+def met(spec: AnchorSpec, boxes: npt.NDArray[np.float32], side: int) -> Met:
+    """What the anchors at input `side` can do for boxes, (G, 4) xyxy in fractions, G > 0."""
+    best = best_ious(spec, (side, side), torch.from_numpy(boxes)).numpy()
+    missed = _sides(boxes[best < MATCHED_IOU]) * side
+    missed_px = float(np.median(missed)) if len(missed) else math.nan
+    return Met(float((best >= MATCHED_IOU).mean()), float(best.mean()), missed_px)
+
+
+def _sides(boxes: npt.NDArray[np.float32]) -> Float:
+    """Root of the area of boxes: (G, 4) xyxy -> (G,)."""
+    return np.asarray(np.sqrt((boxes[:, 2:] - boxes[:, :2]).astype(np.float64).prod(axis=1)))
+
+
+def fit_anchors(own: AnchorSpec, boxes: npt.NDArray[np.float32], side: int) -> AnchorSpec:
+    """`own` with shapes clustered from boxes, (G, 4) xyxy in fractions of an input of `side` px.
+
+    Each map keeps its number of shapes, so that weights still fit, and gets those of the boxes of
+    its own size: clustering all boxes together and dealing the shapes out by area would put anchors
+    for small objects on maps of few cells (it met 16 % of the boxes of a set of small fruit, where
+    `own` met 35 % and this 49 %). At another side than the native one a map's own size can mean its
+    pixels or its share of the input: whichever meets the boxes better. Each shape takes the place
+    of the old one that it is most like; with few boxes there are fewer, and old ones stay.
+
+    The boxes are those of the plain pictures. Crops and zooming out change a box's side by 2 % to
+    10 % on average; they spread it (by a factor of 1.5 either way), and the maps that keep their
+    shapes cover that.
+    """
+    scale = side / own.native_size
+    wanted = (boxes[:, 2:] - boxes[:, :2]).astype(np.float64) * scale
+    limits = _limits(own)
+    made = [_fit_maps(own, wanted, limits * factor) for factor in sorted({1.0, scale})]
+    return max(made, key=lambda spec: met(spec, boxes, side).mean_iou)
+
+
+def _fit_maps(own: AnchorSpec, wanted: Float, limits: Float) -> AnchorSpec:
+    """Cluster sizes, (G, 2) in parts of the native size, map by map; limits: (maps - 1,)."""
+    maps = np.digitize(np.sqrt(wanted.prod(axis=1)), limits)
+    shapes = []
+    for k, old in enumerate(own.shapes_wh):
+        mine = wanted[maps == k]
+        kinds = len(np.unique(mine.round(4), axis=0))  # boxes of one size differ by rounding
+        count = min(len(old), len(mine) // BOXES_PER_SHAPE, kinds)
+        shapes.append(_in_place_of(old, iou_kmeans(mine, count)) if count else old)
+    return replace(own, shapes_wh=tuple(shapes))
+
+
+def _limits(spec: AnchorSpec) -> Float:
+    """Sizes (roots of areas) between maps: halfway, as factors, from one's largest to the next."""
+    sizes = [[math.sqrt(w * h) for w, h in shapes] for shapes in spec.shapes_wh]
+    between = [math.sqrt(max(low) * min(high)) for low, high in itertools.pairwise(sizes)]
+    return np.asarray(np.maximum.accumulate(between))
+
+
+def iou_kmeans(boxes_wh: Float, count: int) -> Float:
+    """Cluster (G, 2) sizes into (count, 2) by 1 - IoU of boxes that share a centre.
+
+    YOLO9000, section 2, "Dimension Clusters"; the best of STARTS tries, from a fixed random
+    generator. At least `count` sizes must differ.
+    """
+    rng = np.random.default_rng(0)
+    tries = [_refined(boxes_wh, _seeds(boxes_wh, count, rng)) for _ in range(STARTS)]
+    return max(tries, key=lambda shapes: float(_iou(boxes_wh, shapes).max(axis=1).mean()))
+
+
+def _seeds(boxes_wh: Float, count: int, rng: np.random.Generator) -> Float:
+    """Some of the sizes, (count, 2), far from each other, as k-means++ draws them."""
+    shapes = boxes_wh[rng.integers(len(boxes_wh))][None]
+    while len(shapes) < count:
+        far = (1 - _iou(boxes_wh, shapes).max(axis=1)).clip(0) ** 2
+        chosen = boxes_wh[rng.choice(len(boxes_wh), p=far / far.sum())]
+        shapes = np.concatenate([shapes, chosen[None]])
+    return shapes
+
+
+def _refined(boxes_wh: Float, shapes: Float) -> Float:
+    """Each shape moved to the mean of the sizes nearest to it, until none moves."""
+    for _ in range(ROUNDS):
+        nearest = _iou(boxes_wh, shapes).argmax(axis=1)
+        groups = [boxes_wh[nearest == j] for j in range(len(shapes))]
+        new = np.array(
+            [g.mean(axis=0) if len(g) else s for g, s in zip(groups, shapes, strict=True)]
+        )
+        if np.allclose(new, shapes):
+            break
+        shapes = new
+    return shapes
+
+
+def _iou(a: Float, b: Float) -> Float:
+    """IoU of boxes that share a centre: (G, 2), (S, 2) -> (G, S)."""
+    inter = np.minimum(a[:, None], b[None]).prod(axis=-1)
+    return np.asarray(inter / (a.prod(axis=-1)[:, None] + b.prod(axis=-1)[None] - inter))
+
+
+def _in_place_of(old: Shapes, new: Float) -> Shapes:
+    """The old shapes, each new one in place of one of them: all together, of the most alike."""
+    alike = _iou(new, np.array(old))
+    rows = range(len(new))
+    places = max(
+        itertools.permutations(range(len(old)), len(new)),
+        key=lambda places: float(alike[rows, places].sum()),
+    )
+    shapes = list(old)
+    for place, (w, h) in zip(places, new.tolist(), strict=True):
+        shapes[place] = w, h
+    return tuple(shapes)

@@ -1,0 +1,255 @@
+"""Training steps a second beside torchvision's SSDLite, as a Markdown table.
+
+python scripts/compare_training_speed.py --data ../shared/data/raccoon
+
+Both learn all layers, batch norms too, from the same pictures with a loader of as many workers.
+Ours is what `detector train` does in a step but for Lightning's bookkeeping: forward, matching,
+losses, backward, clipping, AdamW, moving average. torchvision's is what its reference script does:
+pictures read with PIL each time, RandomIoUCrop and a flip, SGD; the model scales them to 320 px.
+Rounds are taken in turn, so that a busy machine is as busy for all; a round pays for starting its
+loader.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as `detector train` does, before torch is loaded
+
+import numpy as np
+import torch
+import torchvision
+import tyro
+from PIL import Image
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import Dataset as TorchDataset
+from torchvision import tv_tensors
+from torchvision.models.detection import ssdlite320_mobilenet_v3_large
+from torchvision.transforms import v2
+
+from detector.benchmark import machine
+from detector.data.example import Dataset, Example
+from detector.data.load import load_splits
+from detector.data.loading import Pictures
+from detector.training import plan
+from detector.training.feed import AHEAD, Feed, Places, make_loader
+from detector.training.module import Training
+from detector.training.objective import Objective
+from detector.training.options import Machine, Precision, Settings
+from detector.training.recipe import Clock, ema_step
+from detector.training.start import first_network
+
+Step = Callable[[Any], None]
+
+
+class Contender(NamedTuple):
+    """batches: so many, from a new loader. step: learns from one of them."""
+
+    name: str
+    batches: Callable[[int], Iterable[Any]]
+    step: Step
+
+
+@dataclass(frozen=True)
+class Options:
+    """Compare the speed of training with torchvision's."""
+
+    data: str = "../shared/data/raccoon"
+    """A data card, a folder of labelled pictures, a COCO json or a CSV."""
+    batch: int = 16
+    steps: int = 6
+    """Steps of each contender in a round."""
+    rounds: int = 5
+    workers: int = plan.workers(Machine())
+    """Processes that prepare pictures, for each of them."""
+
+
+def main(options: Options) -> None:
+    """Print the table."""
+    data = load_splits(options.data)["train"]
+    feed = Feed(Pictures(data.examples, Settings().size), Settings().size, 0, crops=0.8, zoom=0.2)
+    ours, theirs = our_batches(feed, options), their_batches(data, options)
+    contenders = [
+        Contender("ours, float32", ours, our_step(data, "32")),
+        Contender("torchvision, float32", theirs, their_step(data, best=False)),
+        Contender("torchvision, bfloat16, channels_last", theirs, their_step(data, best=True)),
+        Contender("our loader alone", ours, lambda batch: None),
+        Contender("torchvision's loader alone", theirs, lambda batch: None),
+    ]
+    if plan.precision(Settings()) != "32":
+        name = f"ours, --precision auto ({plan.precision(Settings())})"
+        contenders.insert(0, Contender(name, ours, our_step(data, "auto")))
+    for contender in contenders:
+        speed(contender, 1, options.batch)  # what is made once
+    rounds = [
+        {c.name: speed(c, options.steps, options.batch) for c in contenders}
+        for _ in range(options.rounds)
+    ]
+    print(
+        f"{machine()}, torch {torch.__version__}, torchvision {torchvision.__version__}; ", end=""
+    )
+    print(f"{torch.get_num_threads()} threads, {options.workers} workers, batch {options.batch}\n")
+    print_table(rounds, [c.name for c in contenders if c.name.startswith("torchvision, ")])
+
+
+def speed(contender: Contender, steps: int, batch: int) -> float:
+    """Pictures a second over so many steps, from a new loader."""
+    start = time.monotonic()
+    done = 0
+    for one in contender.batches(steps):
+        contender.step(one)
+        done += 1
+    assert done == steps
+    return steps * batch / (time.monotonic() - start)
+
+
+def print_table(rounds: list[dict[str, float]], against: list[str]) -> None:
+    """Medians of the rounds, and medians of each round's ratios."""
+    ratios = " | ".join(f"of {name}" for name in against)
+    print(f"| pictures/s | median | slowest to fastest round | {ratios} |")
+    print("|---" * (3 + len(against)) + "|")
+    for name in rounds[0]:
+        speeds = [figures[name] for figures in rounds]
+        cells = [f"{np.median(speeds):.1f}", f"{min(speeds):.1f} to {max(speeds):.1f}"]
+        for other in against:
+            ratio = np.median([figures[name] / figures[other] for figures in rounds])
+            cells.append(f"{ratio:.2f}")
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+def our_batches(feed: Feed, options: Options) -> Callable[[int], Iterable[Any]]:
+    """Batches as `detector train` loads them."""
+
+    def batches(steps: int) -> Iterable[Any]:
+        places = itertools.islice(Places(Clock(steps=10**6).progress, options.batch), steps)
+        return make_loader(feed, list(places), options.workers)  # type: ignore[arg-type]
+
+    return batches
+
+
+def our_step(data: Dataset, precision: Precision) -> Step:
+    """A step as `detector train` takes it."""
+    settings = Settings(precision=precision)
+    start = first_network(settings, data.class_names, "", None)
+    training = Training(
+        start.model,
+        data.class_names,
+        Objective(),
+        settings.recipe,
+        Clock(steps=10**6),
+        fresh=start.fresh,
+        side=settings.size,
+        frozen_bn=False,
+        judge=lambda found: {},
+        explain=str,
+    )
+    made = training.configure_optimizers()
+    average = AveragedModel(
+        training.model,
+        avg_fn=lambda old, new, count: ema_step(old, new, int(count), settings.recipe.ema),
+        use_buffers=True,
+    )
+
+    def step(batch: Any) -> None:
+        with _bfloat16(plan.precision(settings) != "32"):
+            losses = training.losses(*batch[:2])
+        _descend(made["optimizer"], losses["class"] + losses["box"], training.model, 10.0)
+        made["lr_scheduler"]["scheduler"].step()
+        average.update_parameters(training.model)
+
+    return step
+
+
+class Photographs(TorchDataset[tuple[Any, dict[str, Any]]]):
+    """Pictures with boxes, read anew each time, under torchvision's preset `ssdlite`."""
+
+    def __init__(self, examples: Iterable[Example]) -> None:
+        # Without boxes RandomIoUCrop never ends.
+        self.examples = [e for e in examples if len(e.labels)]
+        self.change = v2.Compose(
+            [
+                v2.RandomIoUCrop(),
+                v2.RandomHorizontalFlip(0.5),
+                v2.PILToTensor(),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.SanitizeBoundingBoxes(),
+                v2.ToPureTensor(),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> tuple[Any, dict[str, Any]]:
+        example = self.examples[index]
+        image = Image.open(example.path).convert("RGB")
+        boxes = tv_tensors.BoundingBoxes(
+            torch.from_numpy(example.xyxy), format="XYXY", canvas_size=(image.height, image.width)
+        )
+        labels = torch.from_numpy(example.labels) + 1  # 0 is the background
+        return self.change(image, {"boxes": boxes, "labels": labels})  # type: ignore[no-any-return]
+
+
+def their_batches(data: Dataset, options: Options) -> Callable[[int], Iterable[Any]]:
+    """Batches as torchvision's reference script loads them."""
+    photographs = Photographs(data.examples)
+
+    def batches(steps: int) -> Iterable[Any]:
+        count = steps * options.batch
+        return DataLoader(
+            photographs,
+            options.batch,
+            sampler=RandomSampler(photographs, replacement=True, num_samples=count),
+            collate_fn=lambda items: tuple(zip(*items, strict=True)),
+            num_workers=options.workers,
+            prefetch_factor=AHEAD if options.workers else None,
+        )
+
+    return batches
+
+
+def their_step(data: Dataset, *, best: bool) -> Step:
+    """A step of torchvision's; best: channels_last, and bfloat16 where the CPU has it."""
+    model = ssdlite320_mobilenet_v3_large(
+        weights=None, weights_backbone=None, num_classes=len(data.class_names) + 1
+    ).train()
+    if best:
+        model = model.to(memory_format=torch.channels_last)
+    made = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=4e-5)
+
+    def step(batch: Any) -> None:
+        with _bfloat16(best and plan.precision(Settings()) != "32"):
+            losses = model(list(batch[0]), list(batch[1]))
+        _descend(made, sum(losses.values()), model, None)
+
+    return step
+
+
+@contextlib.contextmanager
+def _bfloat16(wanted: bool) -> Iterator[None]:
+    with torch.autocast("cpu", torch.bfloat16, enabled=wanted):
+        yield
+
+
+def _descend(
+    optimiser: torch.optim.Optimizer, loss: Any, model: nn.Module, clip: float | None
+) -> None:
+    optimiser.zero_grad()
+    loss.backward()
+    if clip is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+    optimiser.step()
+
+
+if __name__ == "__main__":
+    os.chdir(Path(__file__).parents[1])
+    main(tyro.cli(Options))
