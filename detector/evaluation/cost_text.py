@@ -193,4 +193,5 @@ def si(number: float) -> str:
     thousands = 0
     while thousands < len(UNITS) and abs(number) >= 999.5:
         number, thousands = number / 1000, thousands + 1
-    return f"{f'{number:#.3g}'.rstrip('.')} {UNITS[thousands - 1]}"
+    figures = f"{number:#.3g}".rstrip(".")
+    return f"{figures} {UNITS[thousands - 1]}"

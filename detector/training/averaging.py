@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import lightning as L
 import torch
 import torch.distributed as dist
-from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.post_localSGD_hook import (
     PostLocalSGDState,
@@ -17,8 +15,10 @@ from torch.distributed.algorithms.ddp_comm_hooks.post_localSGD_hook import (
 )
 from torch.distributed.algorithms.model_averaging.utils import average_parameters
 
+from detector.training.hooks import StepCallback
 
-class Averaging(Callback):
+
+class Averaging(StepCallback):
     """Keeps processes alike. Stands first among the callbacks, which may rely on it.
 
     every: 1: DDP averages the gradients of each step, and batch norms' statistics are averaged
@@ -46,17 +46,11 @@ class Averaging(Callback):
             assert isinstance(trainer.strategy.model, nn.parallel.DistributedDataParallel)
             trainer.strategy.model.register_comm_hook(alone, post_localSGD_hook)
 
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def after_step(self, trainer: L.Trainer, losses: Mapping[str, Tensor]) -> None:
         """Average what is due."""
         if trainer.global_step % self.every:
             return
+        module = trainer.lightning_module
         own = learned_statistics(module)
         if self.every > 1:
             own += [*module.parameters(), *moments(trainer.optimizers[0])]

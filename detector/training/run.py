@@ -75,7 +75,7 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
     processes that are `together`.
     """
     plan.check(settings, machine)
-    names, every = data.train.class_names, settings.sync_every
+    names = data.train.class_names
     resumed = _resumed(folder, names, machine.world)
     torch.manual_seed(settings.seed)
     with short_memory(settings):
@@ -85,17 +85,10 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
         start = first_network(settings, names, data.name, shown, anchors)
         judge = Judge(data.val.examples, names, settings.size)
     _say_failed([*(why for _, why in pictures.failed), *judge.failed], pictures.dropped_boxes)
-    if start.advice:
-        say(start.advice)
-    if start.kin:
-        pairs = [f"{new} from {known}" for new, known in start.kin.items()]
-        say(f"classes learned from known ones: {listed(pairs)}")
+    _say_start(start)
     step = int(resumed["global_step"]) if resumed else 0
-    _agree(settings, names, step, len(pictures), len(judge.sizes_wh))
-    clock = plan.clock(settings, machine, len(pictures))
-    clock.told = distributed.from_first if machine.world > 1 else None
-    times = plan.measurements(clock.steps, settings.batch * machine.world, len(judge.sizes_wh))
-    pace = Pace(clock, times, settings.patience, every)
+    _agree(settings, names, step, len(pictures), len(judge.images))
+    pace = _pace(settings, machine, len(pictures), len(judge.images))
     if resumed and resumed["callbacks"]["Pace"]["finished"]:
         pace.load_state_dict(dict(resumed["callbacks"]["Pace"]))
         say(
@@ -105,26 +98,45 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
         return pace
     views = {name: getattr(settings, name) for name in ("crops", "zoom", "mosaic")}
     feed = Feed(pictures, settings.size, settings.seed, **views)
-    peers = Peers(machine.world) if every == 1 else ALONE
-    training = _module(settings, start, clock, judge, feed, peers)
+    peers = Peers(machine.world) if settings.sync_every == 1 else ALONE
+    training = _module(settings, start, pace.clock, judge, feed, peers)
     trainer = _trainer(settings, machine, folder, start.card, pace)
-    places = Places(clock.progress, settings.batch, start=step, rank=rank(), world=machine.world)
+    places = Places(
+        pace.clock.progress, settings.batch, start=step, rank=rank(), world=machine.world
+    )
     loader = make_loader(feed, places, plan.workers(machine))
-    judged = [judge.images[i] for i in distributed.shard(len(judge.images))]
+    judged = constant(
+        [judge.images[i] for i in distributed.shard(len(judge.images))], settings.batch
+    )
     say(f"if this is stopped, go on with --resume {folder}")
     with short_memory(settings), quiet():
-        trainer.fit(
-            training,
-            loader,
-            constant(judged, settings.batch),
-            ckpt_path=folder / LAST if resumed else None,
-        )
+        trainer.fit(training, loader, judged, ckpt_path=folder / LAST if resumed else None)
+    _say_end(pace)
+    return pace
+
+
+def _pace(settings: Settings, machine: Machine, train: int, val: int) -> Pace:
+    """How a run on so many pictures goes by."""
+    clock = plan.clock(settings, machine, train)
+    clock.told = distributed.from_first if machine.world > 1 else None
+    times = plan.measurements(clock.steps, settings.batch * machine.world, val)
+    return Pace(clock, times, settings.patience, settings.sync_every)
+
+
+def _say_start(start: Start) -> None:
+    if start.advice:
+        say(start.advice)
+    if start.kin:
+        pairs = [f"{new} from {known}" for new, known in start.kin.items()]
+        say(f"classes learned from known ones: {listed(pairs)}")
+
+
+def _say_end(pace: Pace) -> None:
     if pace.patience and pace.stale >= pace.patience:
         say(
             f"AP got no better in {pace.stale} measurements, so the run is over (--patience); the "
             f"best, {pace.best:.1f}, was at step {pace.best_step}"
         )
-    return pace
 
 
 def _resumed(folder: Path, names: tuple[str, ...], world: int) -> dict[str, Any] | None:

@@ -1,12 +1,16 @@
 """`detector analyze`: what it prints, writes and refuses."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from detector.cli import main
+from detector.model.checkpoint import ModelCard, build
 from detector.predictor import COCO_FLOAT, WEIGHTS
+from detector.training.start import card_fields
 
 DOCS = Path(__file__).parents[2] / "docs" / "architectures.md"
 NARROW = ("--width", "0.25", "--size", "96")
@@ -32,6 +36,14 @@ def test_a_network_by_name_is_the_model_of_that_name(capsys) -> None:
     named = capsys.readouterr().out
     assert run("--model", WEIGHTS / "ssdlite_mobilenet_v2_coco.safetensors", "--json", "-") == 0
     assert json.loads(named) == json.loads(capsys.readouterr().out)
+
+
+def test_a_checkpoint_of_a_run(capsys, tmp_path) -> None:
+    card = ModelCard(("a", "b"), 0.25, "mobilenet_v1", head="ssd", input_size=96)
+    state = {f"model.{name}": value for name, value in build(card).state_dict().items()}
+    torch.save({"card": card_fields(card), "state_dict": state}, tmp_path / "best.ckpt")
+    assert run("--model", tmp_path / "best.ckpt") == 0
+    assert capsys.readouterr().out.startswith("mobilenet_v1, width 0.25, 96 px, SSD head\n")
 
 
 def test_head_classes_and_detail(capsys) -> None:
@@ -72,7 +84,7 @@ def test_several_in_json(capsys) -> None:
 def test_the_documents_tables_are_this_commands(capsys) -> None:
     pytest.importorskip("timm")
     text = DOCS.read_text(encoding="utf-8")
-    commands = [line.strip("` ") for line in text.splitlines() if line.startswith("`detector ")]
+    commands = re.findall(r"^`(detector analyze .*)`$", text, re.MULTILINE)
     assert len(commands) == 3
     for command in commands:
         assert run(*command.split()[2:]) == 0

@@ -32,10 +32,10 @@ class Watched(Averaging):
         self.fault, self.place = fault, place
         self.rows, self.messages = [], 0
 
-    def on_train_batch_end(self, trainer, module, *args):
-        super().on_train_batch_end(trainer, module, *args)
+    def after_step(self, trainer, losses):
+        super().after_step(trainer, losses)
         messages = count_messages() - self.messages
-        weights = torch.cat([p.detach().flatten() for p in module.parameters()])
+        weights = torch.cat([p.detach().flatten() for p in trainer.lightning_module.parameters()])
         alike = [torch.empty_like(weights) for _ in range(dist.get_world_size())]
         dist.all_gather(alike, weights)
         self.rows.append([trainer.global_step, float((alike[0] - alike[1]).abs().max()), messages])
