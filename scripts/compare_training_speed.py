@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -90,10 +91,10 @@ def main(options: Options) -> None:
         contenders.insert(0, Contender(name, ours, our_step(data, "auto")))
     for contender in contenders:
         speed(contender, 1, options.batch)  # what is made once
-    rounds = [
-        {c.name: speed(c, options.steps, options.batch) for c in contenders}
-        for _ in range(options.rounds)
-    ]
+    rounds: list[dict[str, float]] = []
+    for number in range(options.rounds):
+        rounds.append({c.name: speed(c, options.steps, options.batch) for c in contenders})
+        print(f"round {number + 1} of {options.rounds} is over", file=sys.stderr, flush=True)
     print(
         f"{machine()}, torch {torch.__version__}, torchvision {torchvision.__version__}; ", end=""
     )
@@ -131,7 +132,7 @@ def our_batches(feed: Feed, options: Options) -> Callable[[int], Iterable[Any]]:
 
     def batches(steps: int) -> Iterable[Any]:
         places = itertools.islice(Places(Clock(steps=10**6).progress, options.batch), steps)
-        return make_loader(feed, list(places), options.workers)  # type: ignore[arg-type]
+        return make_loader(feed, list(places), options.workers)
 
     return batches
 
@@ -162,7 +163,9 @@ def our_step(data: Dataset, precision: Precision) -> Step:
     def step(batch: Any) -> None:
         with _bfloat16(plan.precision(settings) != "32"):
             losses = training.losses(*batch[:2])
-        _descend(made["optimizer"], losses["class"] + losses["box"], training.model, 10.0)
+        _descend(
+            made["optimizer"], losses["class"] + losses["box"], training.model, settings.recipe.clip
+        )
         made["lr_scheduler"]["scheduler"].step()
         average.update_parameters(training.model)
 
@@ -196,7 +199,7 @@ class Photographs(TorchDataset[tuple[Any, dict[str, Any]]]):
             torch.from_numpy(example.xyxy), format="XYXY", canvas_size=(image.height, image.width)
         )
         labels = torch.from_numpy(example.labels) + 1  # 0 is the background
-        return self.change(image, {"boxes": boxes, "labels": labels})  # type: ignore[no-any-return]
+        return self.change(image, {"boxes": boxes, "labels": labels})
 
 
 def their_batches(data: Dataset, options: Options) -> Callable[[int], Iterable[Any]]:

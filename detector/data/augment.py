@@ -100,14 +100,22 @@ def zoom_out(view: View, rng: np.random.Generator, most: float = 2.5) -> View:
     return crop(view, x1, y1, x1 + w, y1 + h)
 
 
-def training_views(side: int, *, crops: float = 0.8, zoom: float = 0.2) -> Augment:
-    """The default augmentation: crop or zoom out, resize to `side`, flip, change colours."""
+def training_views(
+    side: int, *, crops: float = 0.8, zoom: float = 0.2, colours: float = 0.5
+) -> Augment:
+    """The default augmentation: crop or zoom out, resize to `side`, flip, change colours.
+
+    zoom: chance of zooming out; crops: of a crop among the others; colours: of each of two changes,
+    of brightness with contrast and of hue with saturation.
+    """
     finish = A.Compose(
         [
             A.HorizontalFlip(p=0.5),
-            A.RandomBrightnessContrast(0.2, 0.2, p=0.5),
-            A.HueSaturationValue(hue_shift_limit=8, sat_shift_limit=40, val_shift_limit=20, p=0.5),
-            A.ToGray(p=0.02),
+            A.RandomBrightnessContrast(0.2, 0.2, p=colours),
+            A.HueSaturationValue(
+                hue_shift_limit=8, sat_shift_limit=40, val_shift_limit=20, p=colours
+            ),
+            A.ToGray(p=0.04 * colours),
         ],
         bbox_params=A.BboxParams("pascal_voc", label_fields=["row"], clip=True, min_area=1.0),
     )

@@ -142,7 +142,7 @@ def iou_kmeans(boxes_wh: Float, count: int) -> Float:
 
 def _seeds(boxes_wh: Float, count: int, rng: np.random.Generator) -> Float:
     """Some of the sizes, (count, 2), far from each other, as k-means++ draws them."""
-    shapes = boxes_wh[rng.integers(len(boxes_wh))][None]
+    shapes: Float = boxes_wh[rng.integers(len(boxes_wh))][None]
     while len(shapes) < count:
         far = (1 - _iou(boxes_wh, shapes).max(axis=1)).clip(0) ** 2
         chosen = boxes_wh[rng.choice(len(boxes_wh), p=far / far.sum())]

@@ -37,9 +37,11 @@ class Feed(TorchDataset[tuple[Item, int]]):
         *,
         crops: float,
         zoom: float,
+        colours: float = 0.5,
         mosaic: float = 0.0,
     ) -> None:
-        augment, calm = training_views(side, crops=crops, zoom=zoom), flipped_view(side)
+        augment = training_views(side, crops=crops, zoom=zoom, colours=colours)
+        calm = flipped_view(side)
         if mosaic:
             augment = with_mosaics(augment, pictures.view, len(pictures), side, mosaic)
         self.pictures = pictures

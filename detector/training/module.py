@@ -20,6 +20,7 @@ from detector.training.distributed import ALONE, Peers
 from detector.training.feed import Batch
 from detector.training.objective import Objective, Truth
 from detector.training.recipe import Clock, Recipe, lr_factor, optimiser, param_groups
+from detector.training.start import hold_batch_norms
 
 CANDIDATE_SCORE, NMS_IOU, TOP_K = 0.001, 0.6, 100
 Judgement = Callable[[Sequence[Detections]], dict[str, float]]
@@ -29,7 +30,7 @@ class Training(L.LightningModule):
     """Moves `model` towards `objective` by `recipe`, at the pace of `clock`.
 
     class_names: in label order. fresh: modules with random weights, which get the head's learning
-    rate. side: of the input in pixels. frozen_bn: keep batch norms' statistics as they are.
+    rate. side: of the input in pixels. frozen_bn: keep batch norms' statistics as they came.
     judge: figures for the validation pictures' detections. explain: what a sample number shows, for
     the message when the loss breaks. peers: the processes that each step is shared with.
     """
@@ -56,9 +57,8 @@ class Training(L.LightningModule):
         self.class_names, self.objective, self.recipe = class_names, objective, recipe
         self.clock, self.fresh, self.frozen_bn = clock, fresh, frozen_bn
         self.judge, self.explain, self.peers = judge, explain, peers
-        self.register_buffer(
-            "anchors", anchors_cxcywh(model.anchors, (side,) * 2), persistent=False
-        )
+        anchors = anchors_cxcywh(model.anchors, (side, side))
+        self.register_buffer("anchors", anchors, persistent=False)
         self.found: list[Detections] = []
         self.seen: Batch | None = None
         self.train()  # Lightning leaves modes as they are
@@ -95,9 +95,7 @@ class Training(L.LightningModule):
         """Training mode, in which frozen batch norms stay in eval mode."""
         super().train(mode)
         if mode and self.frozen_bn:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+            hold_batch_norms(self.model, self.fresh)
         return self
 
     def validation_step(self, images: Tensor, index: int) -> None:
@@ -117,7 +115,6 @@ class Training(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """The recipe's optimiser, its learning rates set anew at every step."""
         made = optimiser(param_groups(self.model, self.recipe, self.fresh), self.recipe.optimiser)
-        schedule = LambdaLR(
-            made, lambda step: lr_factor(self.clock.progress(step), self.recipe.warmup)
-        )
+        progress, warmup = self.clock.progress, self.recipe.warmup
+        schedule = LambdaLR(made, lambda step: lr_factor(progress(step), warmup))
         return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

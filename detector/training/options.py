@@ -16,6 +16,7 @@ BoxLoss = Literal["smooth-l1", "giou"]
 BatchNorms = Literal["auto", "frozen", "trained"]
 Precision = Literal["auto", "32", "bf16-mixed"]
 AnchorChoice = Literal["own", "fit"]
+HeadChoice = Literal["own", "ssdlite", "ssd"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Settings:
     """Which network; a wrong name lists them all."""
     width: float = 1.0
     """Width multiplier: 0.5 has half the channels in every layer."""
+    head: HeadChoice = "own"
+    """own: that of the weights, ssdlite where they have none; ssd: in full 3x3 convolutions."""
     size: int = 300
     """Side of the network's input in pixels, 96 to 640."""
     weights: str = "coco"
@@ -100,6 +103,8 @@ class Settings:
     """Chance of a random crop, among the pictures not zoomed out."""
     zoom: float = 0.2
     """Chance of a picture being zoomed out."""
+    colours: float = 0.5
+    """Chance of another brightness and contrast, and of another hue and saturation."""
     mosaic: float = 0.0
     """Chance of four pictures in one view instead, each a part of its own."""
     recipe: Annotated[Recipe, tyro.conf.arg(name="recipe"), tyro.conf.OmitArgPrefixes] = field(

@@ -32,7 +32,8 @@ def check(settings: Settings, machine: Machine) -> None:
         raise DetectorError("--epochs and --minutes: give one of them")
     if settings.sync_every > 1 and machine.world == 1:
         raise DetectorError(f"--sync-every {settings.sync_every}: give --devices, or leave it out")
-    if settings.batch == 1 and (settings.bn == "trained" or settings.weights == "none"):
+    new_norms = settings.weights in ("none", "imagenet") or settings.head != "own"
+    if settings.batch == 1 and (settings.bn == "trained" or new_norms):
         raise DetectorError("--batch 1: batch norms cannot learn from one picture; use 2 or more")
     if settings.precision == "bf16-mixed" and settings.size <= NO_BF16:
         raise DetectorError(
@@ -78,6 +79,7 @@ def _check_ranges(settings: Settings, machine: Machine) -> None:
         "--ema": recipe.ema,
         "--crops": settings.crops,
         "--zoom": settings.zoom,
+        "--colours": settings.colours,
         "--mosaic": settings.mosaic,
         "--positive": losses.positive,
         "--negative": losses.negative,

@@ -91,23 +91,17 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
     pace = _pace(settings, machine, len(pictures), len(judge.images))
     if resumed and resumed["callbacks"]["Pace"]["finished"]:
         pace.load_state_dict(dict(resumed["callbacks"]["Pace"]))
-        say(
-            f"{folder}: training was over at step {step}; writing its files (to learn more, start "
-            f"a new run with --weights {folder / BEST})"
-        )
+        _say_over(folder, step)
         return pace
-    views = {name: getattr(settings, name) for name in ("crops", "zoom", "mosaic")}
+    views = {name: getattr(settings, name) for name in ("crops", "zoom", "colours", "mosaic")}
     feed = Feed(pictures, settings.size, settings.seed, **views)
-    peers = Peers(machine.world) if settings.sync_every == 1 else ALONE
-    training = _module(settings, start, pace.clock, judge, feed, peers)
+    training = _module(settings, machine, start, pace.clock, judge, feed)
     trainer = _trainer(settings, machine, folder, start.card, pace)
-    places = Places(
-        pace.clock.progress, settings.batch, start=step, rank=rank(), world=machine.world
-    )
+    shared = {"rank": rank(), "world": machine.world}
+    places = Places(pace.clock.progress, settings.batch, start=step, **shared)
     loader = make_loader(feed, places, plan.workers(machine))
-    judged = constant(
-        [judge.images[i] for i in distributed.shard(len(judge.images))], settings.batch
-    )
+    mine = distributed.shard(len(judge.images))
+    judged = constant([judge.images[i] for i in mine], settings.batch)
     say(f"if this is stopped, go on with --resume {folder}")
     with short_memory(settings), quiet():
         trainer.fit(training, loader, judged, ckpt_path=folder / LAST if resumed else None)
@@ -129,6 +123,13 @@ def _say_start(start: Start) -> None:
     if start.kin:
         pairs = [f"{new} from {known}" for new, known in start.kin.items()]
         say(f"classes learned from known ones: {listed(pairs)}")
+
+
+def _say_over(folder: Path, step: int) -> None:
+    say(
+        f"{folder}: training was over at step {step}; writing its files (to learn more, start a "
+        f"new run with --weights {folder / BEST})"
+    )
 
 
 def _say_end(pace: Pace) -> None:
@@ -171,7 +172,7 @@ def _agree(settings: Settings, names: tuple[str, ...], step: int, train: int, va
 
 
 def _module(
-    settings: Settings, start: Start, clock: Clock, judge: Judge, feed: Feed, peers: Peers
+    settings: Settings, machine: Machine, start: Start, clock: Clock, judge: Judge, feed: Feed
 ) -> Training:
     names = start.card.class_names
     frozen = plan.frozen_batch_norms(settings, len(feed.pictures), whole=start.whole)
@@ -186,7 +187,7 @@ def _module(
         frozen_bn=frozen,
         judge=distributed.judged_by_first(judge, len(judge.images)),
         explain=lambda number: describe(feed.example(number), names),
-        peers=peers,
+        peers=Peers(machine.world) if settings.sync_every == 1 else ALONE,
     )
 
 

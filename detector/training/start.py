@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -65,10 +65,12 @@ def first_network(
     )
     if settings.weights in ("none", "imagenet"):
         spec, advice = _anchors(settings, ssd_spec(settings.size), pictures, anchors)
-        return _new_head(replace(card, anchors=spec), settings.weights == "imagenet", advice)
+        card = replace(card, anchors=spec, head="ssd" if settings.head == "ssd" else "ssdlite")
+        return _new_head(card, settings.weights == "imagenet", advice)
     source, theirs = _read(settings.weights)
     spec, advice = _anchors(settings, theirs.anchors, pictures, anchors)
-    card = replace(card, anchors=spec, head=theirs.head)
+    head = theirs.head if settings.head == "own" else settings.head
+    card = replace(card, anchors=spec, head=head)
     model = checkpoint.build(card)
     kin: dict[str, str] = {}
     if pictures is not None and settings.kin:
@@ -76,6 +78,14 @@ def first_network(
     fresh = copy_weights(model, class_names, source, theirs.class_names, kin)
     whole = theirs.alpha == settings.width
     return Start(model, card, fresh, whole=whole, kin=kin, advice=advice)
+
+
+def hold_batch_norms(model: nn.Module, fresh: Iterable[nn.Module]) -> None:
+    """Put batch norms into eval mode but those of `fresh` modules, which have all to learn."""
+    new = {module for part in fresh for module in part.modules()}
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and module not in new:
+            module.eval()
 
 
 def _anchors(

@@ -2,7 +2,7 @@
 
 SPEC: {"settings": {...}, "folder": "...", "fault": ""}. The first process writes FOLDER.json: after
 each step how far the processes' weights are apart, and how many messages the step took. fault:
-"raise" or "kill" at step 3 of the second process.
+"raise" or "kill" at step 5 of the second process.
 """
 
 import json
@@ -41,7 +41,7 @@ class Watched(Averaging):
         self.rows.append([trainer.global_step, float((alike[0] - alike[1]).abs().max()), messages])
         if launch.is_first():
             self.place.write_text(json.dumps(self.rows))
-        elif self.fault and trainer.global_step == 3:
+        elif self.fault and trainer.global_step == 5:
             give_up(FAULTS[self.fault])
         self.messages = count_messages()
 

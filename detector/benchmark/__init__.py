@@ -1,0 +1,1 @@
+"""How fast a model is here: by engine alone (`network`), and end to end on a video (`video`)."""
