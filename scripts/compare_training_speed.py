@@ -37,7 +37,7 @@ from torchvision import tv_tensors
 from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 from torchvision.transforms import v2
 
-from detector.benchmark import machine
+from detector.benchmark.machine import machine_line, this_machine
 from detector.data.example import Dataset, Example
 from detector.data.load import load_splits
 from detector.data.loading import Pictures
@@ -95,9 +95,7 @@ def main(options: Options) -> None:
     for number in range(options.rounds):
         rounds.append({c.name: speed(c, options.steps, options.batch) for c in contenders})
         print(f"round {number + 1} of {options.rounds} is over", file=sys.stderr, flush=True)
-    print(
-        f"{machine()}, torch {torch.__version__}, torchvision {torchvision.__version__}; ", end=""
-    )
+    print(f"{machine_line(this_machine())}, torchvision {torchvision.__version__}; ", end="")
     print(f"{torch.get_num_threads()} threads, {options.workers} workers, batch {options.batch}\n")
     print_table(rounds, [c.name for c in contenders if c.name.startswith("torchvision, ")])
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from disks import make_read_only
 
 from detector import cli, metadata
 from detector.predictor import Detector
@@ -24,7 +25,7 @@ LEFT = (
 
 def shapes(folder: Path, count: int) -> Path:
     """A flat YOLO folder of white squares on gray, one each."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "classes.txt").write_text("square\n")
     rng = np.random.default_rng(0)
     for i in range(count):
@@ -148,18 +149,96 @@ def test_bad_words(train, words, message):
     assert len(err.splitlines()) == 1
 
 
-def test_an_empty_folder(train, tmp_path):
-    (tmp_path / "empty").mkdir()
-    code, _, err = train("--data", tmp_path / "empty", "--out", tmp_path)
-    assert code == 2
-    assert err.startswith("error: ")
-    assert len(err.splitlines()) == 1
+def labels_of(folder):
+    return sorted(folder.glob("[0-9]*.txt"))
 
 
-def test_one_picture_is_too_few_to_split(train, tmp_path):
-    code, _, err = train("--data", shapes(tmp_path / "one", 1), "--out", tmp_path)
+def empty(folder):
+    folder.mkdir()
+
+
+def one_picture(folder):
+    shapes(folder, 1)
+
+
+def no_boxes(folder):
+    for path in labels_of(shapes(folder, 4)):
+        path.write_text("")
+
+
+def unreadable_labels(folder):
+    for path in labels_of(shapes(folder, 4)):
+        path.write_text(path.read_text().replace(" ", ","))
+    (folder / "data.yaml").write_text("names: [square]\n")
+
+
+def unreadable_pictures(folder):
+    for path in shapes(folder, 4).glob("*.png"):
+        path.write_bytes(path.read_bytes()[:-40])
+
+
+def val_without_pictures(folder):
+    shapes(folder / "train", 4)
+    (folder / "val").mkdir()
+    (folder / "data.yaml").write_text("names: [square]\ntrain: train\nval: val\n")
+
+
+def no_class_in_common(folder):
+    shapes(folder / "train", 4)
+    for path in labels_of(shapes(folder / "val", 2)):
+        path.write_text(path.read_text().replace("0 ", "1 ", 1))
+    for split in ("train", "val"):
+        (folder / split / "classes.txt").unlink()
+
+
+@pytest.mark.parametrize(
+    ("plant", "message"),
+    [
+        (empty, "no labels found (the folder is empty); expected VOC XML"),
+        (one_picture, "1 picture cannot be split into train and val; label at least 2"),
+        (no_boxes, "the data holds 4 pictures but no boxes to learn from"),
+        (unreadable_labels, "the data holds no pictures that can be used (8 problems, the first: "),
+        (unreadable_pictures, "none of 3 pictures can be used; the first: "),
+        (val_without_pictures, "val holds no pictures at all"),
+        (no_class_in_common, "no class has boxes in both train and val"),
+    ],
+)
+def test_data_that_cannot_be_trained_on(train, tmp_path, plant, message):
+    plant(tmp_path / "data")
+    code, out, err = train("--data", tmp_path / "data", "--out", tmp_path / "runs")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith("error: ")
+    assert message in err.splitlines()[-1]
+    # Nothing was begun, so nothing is in the way of the next try.
+    assert not list((tmp_path / "runs").glob("**/*.ckpt"))
+
+
+def test_a_place_that_cannot_be_written(train, tmp_path, tiny_disk):
+    data = shapes(tmp_path / "data", 4)
+    (tmp_path / "file").write_text("")
+    make_read_only(tiny_disk)
+    for place, reason in ((tmp_path / "file" / "x", "not a directory"), (tiny_disk, "read-only")):
+        code, _, err = train("--data", data, "--out", place)
+        assert code == 2
+        assert f"cannot write here ({reason}" in err.splitlines()[-1]
+
+
+def test_what_is_odd_and_left_out_is_said_in_one_line(train, tmp_path):
+    data = shapes(tmp_path / "dữ liệu", 10)
+    (data / "0.txt").write_text("nothing to read\n")
+    (data / "1.txt").write_bytes(
+        b"\xef\xbb\xbf" + (data / "1.txt").read_bytes() + b"\r\n7 1 1 1 1\r\n"
+    )
+    (data / "2.txt").unlink()
+    (tmp_path / "file").write_text("")
+    code, _, err = train("--data", data, "--out", tmp_path / "file")
     assert code == 2
-    assert len(err.splitlines()) == 1
+    odd, counts, _ = err.splitlines()
+    assert odd.startswith("4 problems in the data; left out: 1 picture, 2 boxes; the first: ")
+    assert counts == (
+        "7 training pictures with 6 boxes, 2 to judge by, drawn at random since the data names no "
+        "val; 1 class: square"
+    )
 
 
 def test_resume_takes_no_other_options(train, tmp_path):

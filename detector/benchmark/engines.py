@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,9 +17,11 @@ from detector import metadata
 from detector.cpu import usable_cores
 from detector.detections import Detections, select
 from detector.errors import DetectorError
-from detector.evaluation.run import Finder
-from detector.predictor import Detector, Timing
+from detector.predictor import Detector, Timing, choose_file
 from detector.preprocess import to_batch
+
+if TYPE_CHECKING:
+    from detector.evaluation.run import Finder
 
 STREAMED = ("openvino", "onnxruntime")  # these run several inferences side by side
 TORCH = ("torch", "torch-compile")
@@ -27,6 +30,7 @@ NEEDED = {
     **{"openvino": "openvino", "onnxruntime": "onnxruntime", "opencv": "cv2"},
     **dict.fromkeys(TORCH, "torch"),
 }
+PRECISIONS = ("int8", "float")
 RUN_WEIGHTS = "weights.safetensors"  # what training leaves beside model.onnx
 
 
@@ -44,14 +48,46 @@ class Setup:
     threads: int
 
 
+def model_files(
+    model: str, precisions: Sequence[str], say: Callable[[str], None]
+) -> dict[str, Path]:
+    """The files that hold a model, by precision.
+
+    precisions: those asked for, each of which must be there; none for what there is, and then `say`
+    is told of what there is not. Raises DetectorError for a missing or damaged file.
+    """
+    if precisions:
+        return {precision: _model_file(model, precision) for precision in precisions}
+    named = choose_file(model, "auto")
+    own = _held(named)
+    files = {own: named}
+    (other,) = (precision for precision in PRECISIONS if precision != own)
+    try:
+        files[other] = _model_file(model, other)
+    except DetectorError as error:
+        say(f"{other} is left out: {error}")
+    return {precision: files[precision] for precision in PRECISIONS if precision in files}
+
+
+def _model_file(model: str, precision: str) -> Path:
+    path = choose_file(model, precision)
+    if (holds := _held(path)) != precision:
+        raise DetectorError(f"{path}: holds {holds} whatever its name")
+    return path
+
+
+def _held(path: Path) -> str:
+    """The precision that a model file says it has."""
+    return "int8" if metadata.read(path).precision == "int8" else "float"
+
+
 def load_finder(setup: Setup, score: float | None = None, streams: int = 1) -> Finder:
     """The model, ready to detect; DetectorError or the engine's own error where it cannot be.
 
     score: threshold, None for the model's own. streams: inferences side by side, where it can.
     """
-    path, score = Path(setup.path), score
     if score is None:
-        score = metadata.read(path).score
+        score = metadata.read(Path(setup.path)).score
     return LOADERS[setup.engine](setup, score, streams)
 
 

@@ -72,13 +72,16 @@ def busy_line(machine: Machine) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"OpenCV": cv2.__version__}  # of any of its four packages
-    for name, package in PACKAGES.items():
-        try:
-            found[name] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    installed = {name: _version(package) for name, package in PACKAGES.items()}
+    known = {name: version for name, version in installed.items() if version}
+    return {"OpenCV": cv2.__version__, **known}  # OpenCV comes in four packages
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _processor() -> str:

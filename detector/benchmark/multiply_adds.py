@@ -28,4 +28,5 @@ def _of(op: Any) -> int:
     if axes is None:
         return 0
     weights = op.input(1).get_partial_shape().to_shape()
-    return math.prod(op.output(0).get_partial_shape().to_shape()) * math.prod(weights[axes:])
+    outputs: int = math.prod(op.output(0).get_partial_shape().to_shape())
+    return outputs * int(math.prod(weights[axes:]))

@@ -55,8 +55,7 @@ def stack(channels: int, side: int, precision: str) -> Any:
     OpenVINO turns into int8 arithmetic.
     """
     ov = import_openvino()
-    from openvino import opset13 as ops
-
+    ops = ov.opset13
     rng = np.random.default_rng(0)
     x = node = ops.parameter([1, channels, side, side], np.float32)
     for _ in range(LAYERS):

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+Key = TypeVar("Key")
 Lap = TypeVar("Lap")
 
 
@@ -26,10 +27,10 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def take_turns(
-    contestants: Mapping[str, Callable[[], Lap]], rounds: int, say: Callable[[str], None]
-) -> dict[str, list[Lap]]:
+    contestants: Mapping[Key, Callable[[], Lap]], rounds: int, say: Callable[[str], None]
+) -> dict[Key, list[Lap]]:
     """What each contestant gave in each round; `say` is told when a round begins."""
-    laps: dict[str, list[Lap]] = {name: [] for name in contestants}
+    laps: dict[Key, list[Lap]] = {name: [] for name in contestants}
     for number in range(1, rounds + 1):
         say(f"round {number} of {rounds}")
         for name, contestant in contestants.items():

@@ -78,8 +78,8 @@ class Settings:
     """A class that the weights do not know starts from the one its pictures look like to them,
     else from the mean of all."""
     anchors: AnchorChoice = "own"
-    """own: those of the weights; fit: clustered from the boxes of the training pictures, for
-    objects much smaller or larger than COCO's (a line says how well both can meet them)."""
+    """own: those of the weights; fit: clustered from the training pictures' boxes, which pays where
+    the weights' own meet few of them (a line says how many): large objects at --size 512."""
     epochs: Annotated[float | None, shown("N")] = None
     """How often each picture is seen. Without it and --minutes: 640 x the root of their number
     pictures in all, so 9,000 for 200 pictures: ten minutes on two good cores."""

@@ -80,8 +80,19 @@ def test_failed_pictures_are_counted_once_and_left_out(
 
 
 def test_no_readable_picture_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DetectorError, match=r"none of 1 pictures can be read; .*no such file"):
+    with pytest.raises(DetectorError, match=r"none of 1 picture can be used; .*no such file"):
         Pictures([example(tmp_path / "gone.jpg")], 50)
+
+
+def test_a_picture_whose_boxes_all_lie_outside_is_no_negative(picture: Callable[..., Path]) -> None:
+    flat, off = example(picture("a.png"), (5, 5, 5, 9)), example(picture("b.png"), (70, 1, 90, 9))
+    good, negative = example(picture("c.png"), (5, 5, 9, 9)), example(picture("d.png"))
+    pictures = Pictures([flat, off, good, negative], 50)
+    assert [e.path.name for e in pictures.examples] == ["c.png", "d.png"]
+    assert [reason for _, reason in pictures.failed] == [
+        f"{e.path}: of its boxes (1) none has an area inside" for e in (flat, off)
+    ]
+    assert pictures.dropped_boxes == 0
 
 
 def test_boxes_without_area_are_counted(picture: Callable[..., Path]) -> None:

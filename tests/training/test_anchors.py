@@ -129,8 +129,23 @@ def test_what_is_said(pictures):
     same, line = choose_anchors(tiny, pictures, 96, fit=False)
     assert same == tiny
     assert "own can meet 0.0% (mean best IoU 0.15), fitted ones " in line
-    assert "; try --anchors fit" in line
+    assert line.endswith("; try --anchors fit")
     assert choose_anchors(own, ignoring(pictures), 96, fit=True) == (own, "")
+
+
+def test_what_is_said_of_objects_larger_than_any_anchor(pictures):
+    _, line = choose_anchors(ssd_spec(96, low=0.5, high=0.7), pictures, 480, fit=False)
+    assert line.endswith("; try --size 96 or --anchors fit")
+
+
+def test_what_is_said_of_objects_too_small_for_the_cells(make_shapes, tmp_path):
+    data = make_shapes(tmp_path / "small", train=4, val=1)
+    for label in (data / "train" / "labels").iterdir():
+        name, x, y, *_ = label.read_text().split()
+        label.write_text(f"{name} {x} {y} 0.03 0.03\n")
+    small = Pictures(load_splits(data)["train"].examples, 300)
+    _, line = choose_anchors(ssd_spec(300, low=0.06), small, 300, fit=True)
+    assert line.endswith("; the missed are small (9 px): try a larger --size")
 
 
 def test_a_run_has_them_and_keeps_them_when_resumed(pictures):

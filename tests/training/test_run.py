@@ -80,12 +80,14 @@ def test_what_is_kept_is_the_average(trained):
 
 
 @pytest.mark.parametrize("bn", ["frozen", "trained"])
-def test_batch_norms_are_frozen_when_asked(shapes, tmp_path, bn):
-    train(shapes, tmp_path / "r", epochs=1, bn=bn)
-    state = load_checkpoint(tmp_path / "r" / "last.ckpt")["current_model_state"]
-    means = [value for name, value in state.items() if name.endswith("running_mean")]
+def test_batch_norms_are_frozen_when_asked(shapes, trained, tmp_path, bn):
+    start = trained[0] / "best.ckpt"  # random weights have no statistics to keep
+    train(shapes, tmp_path / "r", epochs=1, bn=bn, weights=str(start))
+    before = load_checkpoint(start)["state_dict"]
+    after = load_checkpoint(tmp_path / "r" / "last.ckpt")["current_model_state"]
+    means = [name for name in after if name.endswith("running_mean")]
     assert means
-    assert all(bool((mean == 0).all()) is (bn == "frozen") for mean in means)
+    assert all(torch.equal(before[name], after[name]) is (bn == "frozen") for name in means)
 
 
 def test_workers_do_not_change_what_is_seen(shapes, trained, tmp_path):
@@ -102,11 +104,14 @@ def test_a_run_ends_by_the_clock(shapes, tmp_path):
     assert curves.measured[-1][0] == curves.losses[-1][0]
 
 
-def test_patience_stops_a_run_that_gets_no_better(shapes, tmp_path):
+def test_patience_stops_a_run_that_gets_no_better(shapes, tmp_path, capsys):
     frozen = Recipe(lr=1e-12, head_lr=1e-12)
-    pace = train(shapes, tmp_path / "p", epochs=20, patience=2, recipe=frozen, bn="frozen")
+    pace = train(shapes, tmp_path / "p", epochs=10, patience=2, recipe=frozen, bn="frozen")
     assert pace.finished
-    assert read_curves(tmp_path / "p").losses[-1][0] < 60
+    assert read_curves(tmp_path / "p").losses[-1][0] < 30
+    said = capsys.readouterr().err
+    assert f"if this is stopped, go on with --resume {tmp_path / 'p'}\n" in said
+    assert "AP got no better in 2 measurements, so the run is over (--patience); the best, " in said
 
 
 def test_one_picture_and_one_class(make_shapes, tmp_path):
@@ -133,7 +138,9 @@ def test_a_finished_run_is_not_trained_again(trained, shapes, capsys):
     before = (folder / "last.ckpt").read_bytes()
     again = train(shapes, folder, epochs=4)
     assert (again.best, again.best_step) == (pace.best, pace.best_step)
-    assert "training was over at step 12" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "training was over at step 12" in said
+    assert f"start a new run with --weights {folder / 'best.ckpt'}" in said
     assert (folder / "last.ckpt").read_bytes() == before
 
 
