@@ -57,6 +57,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
+def opencv_threads() -> Iterator[None]:
+    """OpenCV's threads are the whole process's: a test that sets them uses this."""
+    before = cv2.getNumThreads()
+    yield
+    cv2.setNumThreads(before)
+
+
+@pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 1 MB."""
     yield from tmpfs(tmp_path / "tiny", 1)

@@ -74,6 +74,7 @@ def test_the_script_renders_what_the_clip_shows(script: ModuleType) -> None:
 
 
 def test_what_the_clip_shows_is_found_in_most_frames() -> None:
+    """In every fifth frame: that is enough to tell the scenes apart."""
     detector = Detector(precision="float")
     source = open_source("sample")
     found: Counter[str] = Counter()
@@ -82,10 +83,11 @@ def test_what_the_clip_shows_is_found_in_most_frames() -> None:
         frame = source.read(10.0)
         if frame is not None:
             frames += 1
-            found.update(set(detector.detect_timed(frame.image_bgr)[0].names))
+            if frame.index % 5 == 0:
+                found.update(set(detector.detect_timed(frame.image_bgr)[0].names))
     source.close()
     assert frames == 250
     # The clip has two scenes of people, one of a cat and one of a cup, then the cat again.
-    assert found["person"] > 90
-    assert found["cat"] > 60
-    assert found["cup"] > 50
+    assert found["person"] > 18
+    assert found["cat"] > 12
+    assert found["cup"] > 10

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-import cv2
-
 from detector import metadata
 from detector.benchmark.engines import OpenCvDetector
 from detector.benchmark.rounds import take_turns
@@ -16,6 +14,7 @@ from detector.benchmark.video import (
     Contestant,
     UInt8,
     VideoLap,
+    decoded,
     demo_loop,
     network_only,
     one_by_one,
@@ -65,7 +64,7 @@ def hold(
     """
     threads = threads or usable_cores()
     shown = read_frames(video, frames)
-    if not cv2.VideoCapture(video).read()[0]:  # a camera or a stream: it would set the pace
+    if not list(decoded(video, 1)):  # a camera or a folder: OpenCV's loop could not read it
         raise DetectorError(f"--source {video}: expected a video file")
     contestants, notes = _contestants(video, shown, files, engines, size, threads)
     if not contestants:

@@ -81,13 +81,11 @@ def _held(path: Path) -> str:
     return "int8" if metadata.read(path).precision == "int8" else "float"
 
 
-def load_finder(setup: Setup, score: float | None = None, streams: int = 1) -> Finder:
+def load_finder(setup: Setup, score: float, streams: int = 1) -> Finder:
     """The model, ready to detect; DetectorError or the engine's own error where it cannot be.
 
-    score: threshold, None for the model's own. streams: inferences side by side, where it can.
+    score: threshold, 0..1. streams: inferences side by side, where it can.
     """
-    if score is None:
-        score = metadata.read(Path(setup.path)).score
     return LOADERS[setup.engine](setup, score, streams)
 
 

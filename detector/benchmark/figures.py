@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from detector.benchmark.agreement import ENOUGH, agreement
 from detector.benchmark.engines import TORCH, Setup, weights_of
 from detector.benchmark.rounds import Spread, ratio, spread
 
@@ -72,6 +73,7 @@ def rows_of(
             rows.append(Row(setup, size, work, failed[setup]))
             continue
         verdict = judged.get((setup.engine, setup.precision, setup.size), {})
+        note = verdict.get("error") or _disagreement(setup, {s: first[s] for s in middles})
         rates = [1e3 * work / ms for ms in middles[setup]]
         peak = peaks.get((setup.precision, setup.threads))
         timed = Timed(
@@ -83,7 +85,7 @@ def rows_of(
             first_load_s=first[setup]["load_s"],
             load_s=median(answer["load_s"] for answer in laps[setup]),
         )
-        rows.append(Row(setup, size, work, str(verdict.get("error", "")), timed, verdict.get("AP")))
+        rows.append(Row(setup, size, work, str(note), timed, verdict.get("AP")))
     return rows
 
 
@@ -92,6 +94,19 @@ def file_size(setup: Setup) -> int:
     path = Path(setup.path)
     weights = weights_of(path) if setup.engine in TORCH else None
     return (weights or path).stat().st_size
+
+
+def _disagreement(setup: Setup, answers: Mapping[Setup, Answer]) -> str:
+    """Where a setup finds something else than the first in line at its size, else ''."""
+    others = [other for other in answers if other.size == setup.size]
+    trusted = min(others, key=lambda s: (s.precision != "float", s.engine != "openvino"))
+    share = agreement(answers[trusted]["found"], answers[setup]["found"])
+    if share >= ENOUGH:
+        return ""
+    return (
+        f"computes this file wrongly: it finds {share:.0%} of what {trusted.engine} in "
+        f"{trusted.precision} finds in the sample clip"
+    )
 
 
 def _failure(first: Answer, laps: Sequence[Answer]) -> str:

@@ -21,6 +21,7 @@ from detector.benchmark.engines import TORCH, Setup, available, weights_of
 from detector.benchmark.figures import Answer, Judged, Kind, Row, rows_of
 from detector.benchmark.multiply_adds import count_multiply_adds
 from detector.benchmark.rounds import take_turns
+from detector.data.account import counted
 from detector.errors import DetectorError
 
 LONGEST_S = 900.0  # one measurement; torch-compile alone takes minutes
@@ -75,7 +76,7 @@ def measure(
     """
     with tempfile.TemporaryDirectory() as cache:
         ask = ask or partial(ask_worker, Path(cache))
-        say("warm-up")
+        say(f"warm-up of {counted(len(setups), 'setup')}, then {counted(rounds, 'round')}")
         first = {s: ask(what="time", setup=asdict(s), frames=frames) for s in setups}
         able = [setup for setup in setups if "error" not in first[setup]]
         judged = {} if data is None else _judge(ask, able, data, say)

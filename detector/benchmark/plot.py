@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 from typing import TYPE_CHECKING
 
 from detector.benchmark.figures import Row
@@ -52,13 +53,13 @@ def draw_video(per_second: Mapping[str, Sequence[float]], title: str, form: str)
     def draw(axes: Axes) -> None:
         names = list(per_second)
         values = [sorted(each) for each in per_second.values()]
-        middles = [each[len(each) // 2] for each in values]
+        middles = [median(each) for each in values]
         reach = [
             [middle - each[0] for each, middle in zip(values, middles, strict=True)],
             [each[-1] - middle for each, middle in zip(values, middles, strict=True)],
         ]
         axes.barh(names, middles, xerr=reach, color=BLUE, height=0.6, error_kw={"ecolor": INK})
-        _label(axes, [each[-1] for each in values], [f"{middle:.0f}" for middle in middles])
+        _label(axes, middles, [each[-1] for each in values], ".0f")
         axes.set_xlabel("frames a second; the line spans all rounds")
 
     return _picture(draw, title, (9.0, 1.3 + 0.3 * len(per_second)), form)
@@ -108,6 +109,7 @@ def _scatter(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set_ylabel("AP")
     axes.grid()
     axes.margins(y=0.15)
+    axes.set_ylim(bottom=max(-1.0, axes.get_ylim()[0]))
     axes.figure.legend(
         *(list(named.values()), list(named)), loc="outside lower left", ncols=LEGEND_COLUMNS
     )
@@ -135,15 +137,17 @@ def _bars(axes: Axes, rows: Sequence[Row]) -> None:
     reach = [lows, highs]
     axes.barh(names, middles, xerr=reach, color=colors, height=0.6, error_kw={"ecolor": INK})
     ends = [middle + high for middle, high in zip(middles, highs, strict=True)]
-    _label(axes, ends, [f"{middle:.1f}" for middle in middles])
+    _label(axes, middles, ends, ".1f")
     axes.set_xlabel("ms a frame, median; the line spans p5 to p95")
 
 
-def _label(axes: Axes, ends: Sequence[float], texts: Sequence[str]) -> None:
+def _label(axes: Axes, middles: Sequence[float], ends: Sequence[float], form: str) -> None:
     """Figures behind bars, the first bar on top."""
-    for place, (end, text) in enumerate(zip(ends, texts, strict=True)):
-        axes.annotate(text, (end, place), (5, 0), textcoords="offset points", va="center")
+    for place, (middle, end) in enumerate(zip(middles, ends, strict=True)):
+        text = format(middle, form)
+        at = (min(end, 1.25 * max(middles)), place)
+        axes.annotate(text, at, (5, 0), textcoords="offset points", va="center")
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.1 * max(ends))
+    axes.set_xlim(0, min(1.1 * max(ends), 1.4 * max(middles)))  # one bad round may reach far
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0, labelcolor=INK)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from detector.benchmark.contest import SINGLY
 from detector.benchmark.figures import Row
 from detector.benchmark.network import Result
 from detector.benchmark.rounds import ratio, spread
@@ -24,13 +25,13 @@ def network_lines(result: Result) -> list[str]:
     head += ["memory", "load, first", "file", *(["AP"] if judged else [])]
     body = [_cells(row, len(sizes) > 1, judged) for row in ran]
     lines = table(head, body)
-    for row in (row for row in result.rows if row.note):
-        setup = row.setup
-        lines.append(
-            f"- {setup.engine}, {setup.precision}, {setup.size} px, "
-            f"{counted(setup.threads, 'thread')}: {row.note}"
-        )
-    return [*lines, "", *limit_lines(result)]
+    notes = {
+        f"- {row.setup.engine}, {row.setup.precision}, {row.setup.size} px: {row.note}": None
+        for row in result.rows
+        if row.note
+    }
+    parts = [lines if ran else [], list(notes), limit_lines(result)]
+    return [line for part in parts if part for line in ("", *part)][1:]
 
 
 def limit_lines(result: Result) -> list[str]:
@@ -98,7 +99,8 @@ def stage_lines(laps: Mapping[str, Sequence[VideoLap]]) -> list[str]:
         body.append([words, *(f"{s.middle:.2f} ({s.high:.2f})" for s in spreads)])
     sums = [sum(spread(ms).middle for ms in of.values()) for of in times.values()]
     body.append(["all", *(f"{total:.2f}" for total in sums)])
-    return table(["ms a frame, median (p95)", *laps], body)
+    forms = [name.removeprefix(f"{SINGLY}, ") for name in laps]
+    return table([f"ms a frame, {SINGLY}: median (p95)", *forms], body)
 
 
 def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:

@@ -102,7 +102,7 @@ def one_by_one(detector: Detector, video: str, frames: int) -> Contestant:
         stages: dict[str, list[float]] = {stage: [] for stage in STAGES}
         start = before = time.perf_counter()
         with _opencv_threads(1):
-            for frame in _decoded(video, frames):
+            for frame in decoded(video, frames):
                 stages["read"].append(1e3 * (time.perf_counter() - before))
                 found, timing = detector.detect_timed(frame)
                 drawn = time.perf_counter()
@@ -123,7 +123,7 @@ def opencv_loop(net: OpenCvDetector, video: str, frames: int, threads: int) -> C
     def one_round() -> VideoLap:
         done, start = 0, time.perf_counter()
         with _opencv_threads(threads):
-            for frame in _decoded(video, frames):
+            for frame in decoded(video, frames):
                 boxes, scores = net.infer(to_batch(frame, net.size_hw))
                 _draw_usual(frame, boxes, scores, net)
                 done += 1
@@ -132,7 +132,7 @@ def opencv_loop(net: OpenCvDetector, video: str, frames: int, threads: int) -> C
     return one_round
 
 
-def _decoded(video: str, frames: int) -> Iterator[UInt8]:
+def decoded(video: str, frames: int) -> Iterator[UInt8]:
     """At most `frames` frames of a video, each read when it is asked for."""
     capture = cv2.VideoCapture(video)
     try:

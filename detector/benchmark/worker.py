@@ -35,21 +35,23 @@ def main() -> None:
     print(json.dumps(answer))
 
 
-def time_setup(setup: dict[str, Any], frames: int) -> dict[str, float | list[float] | None]:
+def time_setup(setup: dict[str, Any], frames: int) -> dict[str, Any]:
     """Times of a network on a frame of its own size, at most `frames` calls.
 
     load_s: from a fresh interpreter to the first result. ms: a call, one after another.
     memory: bytes at most so far. per_second: with as many calls side by side as it has threads.
+    found: what it sees in the sample clip, as `agreement` compares it.
     """
     import numpy as np
 
+    from detector.benchmark.agreement import LOWEST_SCORE
     from detector.benchmark.engines import Setup, load_finder
 
     chosen = Setup(**setup)
     # Noise will do: no engine here takes a short cut for zeros.
     side = chosen.size
     frame = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    finder = load_finder(chosen)
+    finder = load_finder(chosen, LOWEST_SCORE)
 
     def call() -> float:
         return finder.detect_timed(frame)[1].infer_ms
@@ -65,7 +67,20 @@ def time_setup(setup: dict[str, Any], frames: int) -> dict[str, float | list[flo
         "ms": ms,
         "memory": memory,
         "per_second": 1e3 * len(ms) / sum(ms) if chosen.threads == 1 else _rate(chosen, ms, frame),
+        "found": _seen(finder),
     }
+
+
+def _seen(finder: Finder) -> list[list[float]]:
+    """The best detections in the first frame of the sample clip: label, score, box."""
+    from detector.benchmark.agreement import MOST
+    from detector.benchmark.video import decoded
+    from detector.sample import sample_path
+
+    (frame,) = decoded(str(sample_path()), 1)
+    found = finder.detect_timed(frame)[0][:MOST]
+    parts = zip(found.labels.tolist(), found.scores.tolist(), found.xyxy.tolist(), strict=True)
+    return [[label, score, *box] for label, score, box in parts]
 
 
 def repeat(
@@ -84,6 +99,7 @@ def repeat(
 
 def _rate(setup: Setup, ms: list[float], frame: Any) -> float:
     """Frames a second with all threads busy; of an engine without streams, one after another."""
+    from detector.benchmark.agreement import LOWEST_SCORE
     from detector.benchmark.engines import STREAMED, load_finder
     from detector.benchmark.video import network_only
     from detector.predictor import Detector
@@ -91,7 +107,7 @@ def _rate(setup: Setup, ms: list[float], frame: Any) -> float:
     alone = 1e3 * len(ms) / sum(ms)
     if setup.engine not in STREAMED:
         return alone
-    many = load_finder(setup, streams=setup.threads)
+    many = load_finder(setup, LOWEST_SCORE, setup.threads)
     assert isinstance(many, Detector)  # STREAMED engines are
     count = max(LEAST, round(alone * SECONDS))
     network_only(many.engine, [frame[None]] * setup.threads)()

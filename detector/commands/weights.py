@@ -60,8 +60,10 @@ class Export:
         """Writes `out`."""
         from detector.export.onnx import to_onnx, write
         from detector.model.checkpoint import load
+        from detector.outfile import start_file
 
         model, card = load(self.weights)
+        start_file(self.out, "--out").unlink()  # before ten seconds of work, not after
         write(self.out, to_onnx(model, card, {}))
         print(f"written: {self.out}")
         return 0

@@ -13,6 +13,7 @@ import torch
 
 from detector.data.loading import Pictures
 from detector.model.anchors import AnchorSpec, best_ious
+from detector.training.options import AnchorChoice
 
 Float = npt.NDArray[np.float64]
 Shapes = tuple[tuple[float, float], ...]
@@ -44,34 +45,37 @@ class Met(NamedTuple):
 
 
 def choose_anchors(
-    own: AnchorSpec, pictures: Pictures, side: int, *, fit: bool
+    own: AnchorSpec, pictures: Pictures, side: int, choice: AnchorChoice
 ) -> tuple[AnchorSpec, str]:
     """`own`, those of the weights, or fitted ones; and a line that says how good both could be.
 
-    side: of the input in pixels. Without boxes `own` stays, and the line is empty.
+    side: of the input in pixels. choice: "auto" fits where that gains more than WORTH. Without
+    boxes `own` stays, and the line is empty.
     """
     boxes = training_boxes(pictures)
     if not len(boxes):
         return own, ""
     before = met(own, boxes, side)
     told = f"anchors: of {len(boxes)} boxes the weights' own can meet {before}"
-    if not fit and before.recall >= FINE:
+    if choice != "fit" and before.recall >= FINE:
         return own, f"{told}, which is fine"
     fitted = fit_anchors(own, boxes, side)
     after = met(fitted, boxes, side)
-    return (
-        fitted if fit else own,
-        f"{told}, fitted ones {after}{_hint(before, after, fit, own.native_size)}",
-    )
+    worth = after.recall > before.recall + WORTH
+    chosen = fitted if choice == "fit" or (choice == "auto" and worth) else own
+    taken = "are taken" if chosen is fitted else "are not taken"
+    told = f"{told}; fitted ones, which {taken}, {after}"
+    return chosen, told + _hint(before, after, choice, own.native_size)
 
 
-def _hint(before: Met, after: Met, fit: bool, native: int) -> str:
+def _hint(before: Met, after: Met, choice: AnchorChoice, native: int) -> str:
     """What to do about it."""
-    if fit and before.recall >= FINE:
+    if choice == "fit" and before.recall >= FINE:
         return "; the weights' own would do: leave out --anchors fit"
-    if not fit and after.recall > before.recall + WORTH:
-        large = before.missed_px > native  # the weights never saw such large objects
-        return f"; try --size {native} or --anchors fit" if large else "; try --anchors fit"
+    if after.recall > before.recall + WORTH:
+        if before.missed_px > native:  # the weights never saw such large objects
+            return f"; the missed are large: try --size {native}"
+        return "; try --anchors fit" if choice == "own" else ""
     if after.recall < FINE and after.missed_px < SMALL_PX:
         return f"; the missed are small ({after.missed_px:.0f} px): try a larger --size"
     return ""

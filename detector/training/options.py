@@ -15,7 +15,7 @@ ClassLoss = Literal["focal", "ohem", "quality"]
 BoxLoss = Literal["smooth-l1", "giou"]
 BatchNorms = Literal["auto", "frozen", "trained"]
 Precision = Literal["auto", "32", "bf16-mixed"]
-AnchorChoice = Literal["own", "fit"]
+AnchorChoice = Literal["auto", "own", "fit"]
 HeadChoice = Literal["own", "ssdlite", "ssd"]
 
 
@@ -77,9 +77,9 @@ class Settings:
     kin: bool = True
     """A class that the weights do not know starts from the one its pictures look like to them,
     else from the mean of all."""
-    anchors: AnchorChoice = "own"
-    """own: those of the weights; fit: clustered from the training pictures' boxes, which pays where
-    the weights' own meet few of them (a line says how many): large objects at --size 512."""
+    anchors: AnchorChoice = "auto"
+    """own: those of the weights; fit: clustered from the training pictures' boxes; auto: fit where
+    the weights' own meet few of them, as large objects at --size 512 (a line says how many)."""
     epochs: Annotated[float | None, shown("N")] = None
     """How often each picture is seen. Without it and --minutes: 640 x the root of their number
     pictures in all, so 9,000 for 200 pictures: ten minutes on two good cores."""

@@ -97,9 +97,9 @@ def _anchors(
     """The run's anchors and a line on them. own: the weights', None for the COCO models'."""
     if pictures is None:
         return resumed or own, ""
-    fit = settings.anchors == "fit"
-    chosen, advice = choose_anchors(own or ssd_spec(), pictures, settings.size, fit=fit)
-    return chosen if fit else own, advice
+    spec = own or ssd_spec()
+    chosen, advice = choose_anchors(spec, pictures, settings.size, settings.anchors)
+    return own if chosen is spec else chosen, advice
 
 
 def _new_head(card: ModelCard, imagenet: bool, advice: str) -> Start:

@@ -172,7 +172,7 @@ ENTRY = st.dictionaries(
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(entries=st.tuples(*[st.lists(ENTRY | ODD, max_size=4)] * 3))
 def test_any_json_values_give_problems(tmp_path: Path, entries: tuple[list[Any], ...]) -> None:

@@ -114,28 +114,35 @@ def ignoring(pictures: Pictures) -> Pictures:
     return Pictures(examples, 96)
 
 
-def test_what_is_said(pictures):
+def test_what_is_said_and_chosen(pictures):
     own = ssd_spec(96, low=0.5, high=0.7)
-    same, line = choose_anchors(own, pictures, 96, fit=False)
-    assert same == own
-    assert line.startswith(
-        "anchors: of 12 boxes the weights' own can meet 100.0% (mean best IoU 0."
-    )
-    assert line.endswith("), which is fine")
-    fitted, line = choose_anchors(own, pictures, 96, fit=True)
+    for choice in ("own", "auto"):
+        same, line = choose_anchors(own, pictures, 96, choice)
+        assert same is own
+        assert line.startswith(
+            "anchors: of 12 boxes the weights' own can meet 100.0% (mean best IoU 0."
+        )
+        assert line.endswith("), which is fine")
+    fitted, line = choose_anchors(own, pictures, 96, "fit")
     assert fitted != own
     assert line.endswith("the weights' own would do: leave out --anchors fit")
+    assert choose_anchors(own, ignoring(pictures), 96, "fit") == (own, "")
+
+
+def test_auto_fits_where_the_weights_own_meet_nothing(pictures):
     tiny = ssd_spec(96, low=0.02, high=0.05)
-    same, line = choose_anchors(tiny, pictures, 96, fit=False)
-    assert same == tiny
-    assert "own can meet 0.0% (mean best IoU 0.15), fitted ones " in line
+    same, line = choose_anchors(tiny, pictures, 96, "own")
+    assert same is tiny
+    assert "own can meet 0.0% (mean best IoU 0.15); fitted ones, which are not taken, " in line
     assert line.endswith("; try --anchors fit")
-    assert choose_anchors(own, ignoring(pictures), 96, fit=True) == (own, "")
+    fitted, line = choose_anchors(tiny, pictures, 96, "auto")
+    assert fitted == fit_anchors(tiny, training_boxes(pictures), 96)
+    assert "fitted ones, which are taken, " in line
 
 
 def test_what_is_said_of_objects_larger_than_any_anchor(pictures):
-    _, line = choose_anchors(ssd_spec(96, low=0.5, high=0.7), pictures, 480, fit=False)
-    assert line.endswith("; try --size 96 or --anchors fit")
+    _, line = choose_anchors(ssd_spec(96, low=0.5, high=0.7), pictures, 480, "auto")
+    assert line.endswith("; the missed are large: try --size 96")
 
 
 def test_what_is_said_of_objects_too_small_for_the_cells(make_shapes, tmp_path):
@@ -144,7 +151,7 @@ def test_what_is_said_of_objects_too_small_for_the_cells(make_shapes, tmp_path):
         name, x, y, *_ = label.read_text().split()
         label.write_text(f"{name} {x} {y} 0.03 0.03\n")
     small = Pictures(load_splits(data)["train"].examples, 300)
-    _, line = choose_anchors(ssd_spec(300, low=0.06), small, 300, fit=True)
+    _, line = choose_anchors(ssd_spec(300, low=0.06), small, 300, "fit")
     assert line.endswith("; the missed are small (9 px): try a larger --size")
 
 

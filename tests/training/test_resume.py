@@ -18,7 +18,7 @@ from detector.training.options import Machine, Recipe, Settings
 from detector.training.start import load_checkpoint
 
 ROOT = Path(__file__).parents[2]
-STEPS = 30  # 12 pictures, 10 epochs, 4 a step
+STEPS = 15  # 12 pictures, 5 epochs, 4 a step; measured after 5, 10 and 15
 TOLERANCE = 1e-4  # of losses, relative: sums may be ordered otherwise
 
 
@@ -27,10 +27,12 @@ class Cut(Exception):
 
 
 def settings(data, **changes):
-    small = {"weights": "none", "width": 0.35, "size": 96, "batch": 4, "precision": "32"}
+    small = {"backbone": "mobilenet_v1", "width": 0.25, "size": 96, "batch": 4, "precision": "32"}
     # A rate at which the weights move so much that a wrong optimiser state would show.
     recipe = Recipe(lr=3e-3, head_lr=3e-3)
-    return Settings(**{**small, "data": str(data), "epochs": 10, "recipe": recipe, **changes})
+    return Settings(
+        **{**small, "weights": "none", "data": str(data), "epochs": 5, "recipe": recipe, **changes}
+    )
 
 
 def go(chosen, folder, save_seconds=0.0):
@@ -64,7 +66,7 @@ def assert_same(folder, whole):
     assert torch.allclose(*moments, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("cut_at", [1, 8, 15, 29])
+@pytest.mark.parametrize("cut_at", [1, 5, 8, 14])
 def test_stopped_and_resumed(shapes, whole, tmp_path, monkeypatch, cut_at):
     row = History._row
 
@@ -78,7 +80,7 @@ def test_stopped_and_resumed(shapes, whole, tmp_path, monkeypatch, cut_at):
         with pytest.raises(Cut):
             go(settings(shapes), tmp_path / "run")
     assert load_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == cut_at
-    pace = go(settings(shapes), tmp_path / "run")
+    pace = go(settings(shapes), tmp_path / "run", save_seconds=60)
     assert pace.finished
     assert_same(tmp_path / "run", whole)
 
@@ -156,7 +158,7 @@ def test_killed_in_mid_epoch(shapes, whole, tmp_path):
         words, cwd=ROOT, env=environment, stderr=subprocess.PIPE, start_new_session=True
     )
     deadline = time.monotonic() + 120
-    while len(read_rows(folder / "log.csv")) < 8 and time.monotonic() < deadline:
+    while len(read_rows(folder / "log.csv")) < 4 and time.monotonic() < deadline:
         assert first.poll() is None, first.communicate()[1].decode()[-2000:]
         time.sleep(0.005)
     os.killpg(first.pid, signal.SIGKILL)
