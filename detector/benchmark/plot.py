@@ -146,7 +146,8 @@ def _label(axes: Axes, middles: Sequence[float], ends: Sequence[float], form: st
     for place, (middle, end) in enumerate(zip(middles, ends, strict=True)):
         text = format(middle, form)
         at = (min(end, 1.25 * max(middles)), place)
-        axes.annotate(text, at, (5, 0), textcoords="offset points", va="center")
+        paper = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.5}  # over a line cut short
+        axes.annotate(text, at, (5, 0), textcoords="offset points", va="center", bbox=paper)
     axes.invert_yaxis()
     axes.set_xlim(0, min(1.1 * max(ends), 1.4 * max(middles)))  # one bad round may reach far
     axes.grid(axis="x")
