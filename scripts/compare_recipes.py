@@ -30,16 +30,14 @@ from detector.training.options import Machine, Settings
 
 KEPT_OUT = 0.25
 RECIPES = {
-    "default": "",
-    "focal + GIoU": "--box-loss giou --box-weight 2",
+    "default: quality + smooth L1": "",
+    "focal + smooth L1": "--class-loss focal",
+    "focal + GIoU": "--class-loss focal --box-loss giou --box-weight 2",
     "OHEM + smooth L1 (SSD)": "--class-loss ohem",
-    "quality + GIoU": "--class-loss quality --box-loss giou --box-weight 2",
-    "dynamic, quality + GIoU": (
-        "--matcher dynamic --class-loss quality --box-loss giou --box-weight 2"
-    ),
+    "dynamic, quality + GIoU": "--matcher dynamic --box-loss giou --box-weight 2",
     "plain": (
         "--optimiser sgd --lr 1e-3 --head-lr 1e-2 --bn frozen --positive 0.5 --negative 0.5 "
-        "--crops 0 --zoom 0 --colours 0 --no-kin"
+        "--class-loss focal --crops 0 --zoom 0 --colours 0 --no-kin"
     ),
 }
 Row = dict[str, str]

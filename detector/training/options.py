@@ -49,8 +49,9 @@ class LossOptions:
     """Overlap from which the iou matcher makes an anchor answer for a box."""
     negative: float = 0.4
     """Overlap below which an anchor is background; between the two it counts for nothing."""
-    class_loss: ClassLoss = "focal"
-    """focal; ohem: cross entropy with hard negatives 3:1 (SSD); quality: focal on IoU targets."""
+    class_loss: ClassLoss = "quality"
+    """quality: focal on IoU targets, so that a score also says how well the box sits; focal; ohem:
+    cross entropy with hard negatives 3:1 (SSD)."""
     box_loss: BoxLoss = "smooth-l1"
     """smooth-l1 on the offsets (SSD), or giou on the boxes."""
     box_weight: float = 1.0
