@@ -1,5 +1,6 @@
 """What every test rests on."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """A shell's background job ignores Ctrl-C, and so would every process the tests start."""
+    """Before torch is loaded: one thread, since tiny tensors make threads wait for each other.
+
+    On a busy machine the tests take twice as long with two, and longer still where they wait
+    spinning. A shell's background job ignores Ctrl-C, and so would every process the tests start.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-
-# As `detector train` does: without it tests on a busy machine take ten times as long.
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 COLOURS = {"disc": (40, 40, 220), "square": (220, 120, 30)}  # BGR
 
