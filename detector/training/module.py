@@ -20,7 +20,6 @@ from detector.training.distributed import ALONE, Peers
 from detector.training.feed import Batch
 from detector.training.objective import Objective, Truth
 from detector.training.recipe import Clock, Recipe, lr_factor, optimiser, param_groups
-from detector.training.start import hold_batch_norms
 
 CANDIDATE_SCORE, NMS_IOU, TOP_K = 0.001, 0.6, 100
 Judgement = Callable[[Sequence[Detections]], dict[str, float]]
@@ -30,7 +29,7 @@ class Training(L.LightningModule):
     """Moves `model` towards `objective` by `recipe`, at the pace of `clock`.
 
     class_names: in label order. fresh: modules with random weights, which get the head's learning
-    rate. side: of the input in pixels. frozen_bn: keep batch norms' statistics as they came.
+    rate. side: of the input in pixels. held: batch norms that keep their statistics.
     judge: figures for the validation pictures' detections. explain: what a sample number shows, for
     the message when the loss breaks. peers: the processes that each step is shared with.
     """
@@ -47,7 +46,7 @@ class Training(L.LightningModule):
         *,
         fresh: list[nn.Module],
         side: int,
-        frozen_bn: bool,
+        held: Sequence[nn.BatchNorm2d],
         judge: Judgement,
         explain: Callable[[int], str],
         peers: Peers = ALONE,
@@ -55,7 +54,7 @@ class Training(L.LightningModule):
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)
         self.class_names, self.objective, self.recipe = class_names, objective, recipe
-        self.clock, self.fresh, self.frozen_bn = clock, fresh, frozen_bn
+        self.clock, self.fresh, self.held = clock, fresh, held
         self.judge, self.explain, self.peers = judge, explain, peers
         anchors = anchors_cxcywh(model.anchors, (side, side))
         self.register_buffer("anchors", anchors, persistent=False)
@@ -92,10 +91,10 @@ class Training(L.LightningModule):
             refuse(self, "gradient", norm.item())
 
     def train(self, mode: bool = True) -> Training:
-        """Training mode, in which frozen batch norms stay in eval mode."""
+        """Training mode, in which the held batch norms stay in eval mode."""
         super().train(mode)
-        if mode and self.frozen_bn:
-            hold_batch_norms(self.model, self.fresh)
+        for norm in self.held:
+            norm.eval()
         return self
 
     def validation_step(self, images: Tensor, index: int) -> None:

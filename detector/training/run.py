@@ -13,6 +13,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from torch import nn
 
 from detector.data.account import account, counted, listed
 from detector.data.example import Dataset
@@ -36,7 +37,7 @@ from detector.training.objective import Objective
 from detector.training.options import Machine, Settings
 from detector.training.progress import ProgressLine
 from detector.training.recipe import Clock
-from detector.training.start import Start, card_from, first_network, load_checkpoint
+from detector.training.start import Start, batch_norms, card_from, first_network, load_checkpoint
 
 TENSORBOARD = "tensorboard"
 
@@ -175,7 +176,10 @@ def _module(
     settings: Settings, machine: Machine, start: Start, clock: Clock, judge: Judge, feed: Feed
 ) -> Training:
     names = start.card.class_names
-    frozen = plan.frozen_batch_norms(settings, len(feed.pictures), whole=start.whole)
+    held: list[nn.BatchNorm2d] = []
+    if plan.frozen_batch_norms(settings, len(feed.pictures), whole=start.whole):
+        # Layers that start from nothing have statistics to learn, unless told not to.
+        held = batch_norms(start.model, () if settings.bn == "frozen" else start.fresh)
     return Training(
         start.model,
         names,
@@ -184,7 +188,7 @@ def _module(
         clock,
         fresh=start.fresh,
         side=settings.size,
-        frozen_bn=frozen,
+        held=held,
         judge=distributed.judged_by_first(judge, len(judge.images)),
         explain=lambda number: describe(feed.example(number), names),
         peers=Peers(machine.world) if settings.sync_every == 1 else ALONE,

@@ -80,12 +80,11 @@ def first_network(
     return Start(model, card, fresh, whole=whole, kin=kin, advice=advice)
 
 
-def hold_batch_norms(model: nn.Module, fresh: Iterable[nn.Module]) -> None:
-    """Put batch norms into eval mode but those of `fresh` modules, which have all to learn."""
-    new = {module for part in fresh for module in part.modules()}
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d) and module not in new:
-            module.eval()
+def batch_norms(model: nn.Module, but: Iterable[nn.Module] = ()) -> list[nn.BatchNorm2d]:
+    """The batch norms of `model`, those inside of `but` left out."""
+    others = {module for part in but for module in part.modules()}
+    norms = (module for module in model.modules() if isinstance(module, nn.BatchNorm2d))
+    return [norm for norm in norms if norm not in others]
 
 
 def _anchors(

@@ -13,7 +13,7 @@ from detector.training.module import Training
 from detector.training.objective import Objective, Truth
 from detector.training.options import Recipe, Settings
 from detector.training.recipe import Clock
-from detector.training.start import first_network
+from detector.training.start import batch_norms, first_network
 
 NAMES = ("disc", "square")
 TRUTH = Truth(torch.tensor([[0.2, 0.2, 0.7, 0.8]]), torch.tensor([0]), torch.tensor([False]))
@@ -30,9 +30,9 @@ def make(frozen_bn=True, judge=lambda found: {"AP": float(len(found))}, box_weig
         Objective(box_weight=box_weight),
         Recipe(),
         Clock(steps=100),
-        fresh=[] if frozen_bn else start.fresh,  # as if it had come with weights
+        fresh=start.fresh,
         side=96,
-        frozen_bn=frozen_bn,
+        held=batch_norms(start.model) if frozen_bn else [],
         judge=judge,
         explain=lambda number: f"picture {number}",
     )
@@ -63,8 +63,9 @@ def test_a_step_descends():
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_frozen_batch_norms_keep_their_statistics(frozen):
-    training = make(frozen_bn=frozen)
-    training.fresh = [training.model.class_heads]
+    training = make(frozen_bn=False)
+    if frozen:
+        training.held = batch_norms(training.model, but=[training.model.class_heads])
     training.train()
     old, new = (
         next(m for m in part.modules() if isinstance(m, nn.BatchNorm2d))
