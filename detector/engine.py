@@ -6,6 +6,7 @@ import importlib
 import re
 import sys
 import threading
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -98,6 +99,17 @@ def import_openvino() -> Any:
     return importlib.import_module("openvino")
 
 
+@cache
+def openvino_core() -> Any:
+    """OpenVINO's Core: one for the process, and never let go.
+
+    Its CPU plugin gives the thread that makes a Core a stack for signals and, with the Core, takes
+    it back. Of two Cores that end in the order they were made the second puts the first one's stack
+    back, which is gone by then: the next Ctrl-C or child that ends kills the process (2026.4).
+    """
+    return import_openvino().Core()
+
+
 class OpenVINOEngine:
     """OpenVINO on the CPU, its compiled model cached on disk."""
 
@@ -157,7 +169,7 @@ def _compile(
     ov: Any, path: Path, size_hw: tuple[int, int], options: dict[str, str | int]
 ) -> tuple[Any, str]:
     """OpenVINO's compiled model and where it came from; a new one is kept for the next start."""
-    core = ov.Core()
+    core = openvino_core()
     cpu = core.get_property("CPU", "FULL_DEVICE_NAME"), sorted(cpu_features())
     key = model_cache.key_of(path.read_bytes(), [ov.__version__, cpu, size_hw, options])
     folder = model_cache.cache_folder()

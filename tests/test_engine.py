@@ -1,5 +1,6 @@
 """Engines: missing ones, damaged files, the cache between starts, and no telemetry."""
 
+import os
 import random
 import shutil
 import subprocess
@@ -110,6 +111,31 @@ def test_two_processes_at_once(cache):
     assert printed[0] == printed[1] != ""
     assert [path.suffix for path in cache.iterdir()] == [".blob"]
     assert openvino().origin == "from cache"
+
+
+TWO_IN_TURN = """
+import os, signal, time
+from detector.engine import load_engine
+from detector.predictor import COCO_FLOAT, COCO_INT8
+first, second = (
+    load_engine(path, (96, 96), name="openvino", threads=1, streams=1)
+    for path in (COCO_INT8, COCO_FLOAT)
+)
+del first, second  # in the order they were made
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(10)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as Unix has them")
+def test_ctrl_c_after_two_engines_is_no_crash():
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_IN_TURN], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
 
 
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime"])

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from detector.engine import import_openvino
+from detector.engine import openvino_core
 
 # Weights (C_out, C_in, h, w) of a convolution; (groups, C_out / groups, C_in / groups, h, w).
 _OUTPUT_CHANNEL_AXES = {"Convolution": 1, "GroupConvolution": 2}
@@ -18,7 +18,7 @@ def count_multiply_adds(path: Path, size_hw: tuple[int, int]) -> int:
     Each value of an output takes one for every weight of its filter. Boxes are decoded without
     products of matrices, so there are no others to count. As in the MobileNet papers.
     """
-    model = import_openvino().Core().read_model(path)
+    model = openvino_core().read_model(path)
     model.reshape([1, *size_hw, 3])
     return sum(_of(op) for op in model.get_ops())
 

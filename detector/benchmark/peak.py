@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detector.engine import import_openvino
+from detector.engine import import_openvino, openvino_core
 
 LAYERS = 8  # so that what is done once a call weighs little
 # (channels, side): each about 0.5 G multiply-adds; a cache may favour either.
@@ -78,7 +78,7 @@ def compile_stack(channels: int, side: int, precision: str, threads: int) -> Any
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    core = import_openvino().Core()
+    core = openvino_core()
     return core.compile_model(stack(channels, side, precision), "CPU", options)
 
 
