@@ -147,7 +147,7 @@ def our_step(data: Dataset, precision: Precision) -> Step:
         Clock(steps=10**6),
         fresh=start.fresh,
         side=settings.size,
-        frozen_bn=False,
+        held=(),
         judge=lambda found: {},
         explain=str,
     )
