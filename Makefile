@@ -12,7 +12,7 @@ demo: $(VENV)/.base
 
 test: $(VENV)/.dev
 	# The fast ones first, and in a process of their own: the slow ones load every library there is.
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(ARGS)
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: $(VENV)/.dev

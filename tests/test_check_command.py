@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from verbs import exit_of
 
-from detector import cli
 from detector.data.check.repair import repair
 from detector.data.check.report import check
 from detector.data.example import Dataset
@@ -19,12 +19,6 @@ from detector.data.load import load_splits
 from detector.images import read_image
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-
-
-def exit_of(words: list[object], capsys: pytest.CaptureFixture[str]) -> tuple[object, str, str]:
-    with pytest.raises(SystemExit) as exited:
-        cli.main([str(word) for word in words])
-    return exited.value.code or 0, *capsys.readouterr()
 
 
 def save_noise(path: Path, seed: int, exif: int = 1, **options: object) -> None:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from verbs import exit_of
 
 from detector import cli
 from detector.errors import DetectorError, SourceLostError
@@ -27,12 +28,6 @@ def run(code, *args, **options):
         timeout=120,
         **options,
     )
-
-
-def exit_of(words, capsys):
-    with pytest.raises(SystemExit) as exited:
-        cli.main(words)
-    return exited.value.code or 0, *capsys.readouterr()
 
 
 @pytest.mark.parametrize(
@@ -225,6 +220,7 @@ def test_ctrl_c_leaves_no_trace():
 
 NAMES = """
 from detector import cli
+from verbs import exit_of
 class Verb:
     def run(self):
         print("xo\\u00e0i \\udcff")

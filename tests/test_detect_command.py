@@ -9,8 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from verbs import exit_of
 
-from detector import cli, metadata
+from detector import metadata
 from detector.commands.detect import peak_memory
 from detector.commands.options import split_names
 from detector.predictor import COCO_FLOAT, COCO_INT8
@@ -38,11 +39,9 @@ def photo(tmp_path_factory):
 @pytest.fixture
 def detect(capfd):
     def detect(*words):
-        with pytest.raises(SystemExit) as exited:
-            cli.main(["detect", *map(str, words)])
-        out, err = capfd.readouterr()
+        code, out, err = exit_of(["detect", *words], capfd)
         assert "Traceback" not in err
-        return exited.value.code or 0, out, err
+        return code, out, err
 
     return detect
 

@@ -10,17 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from verbs import exit_of
 
-from detector import cli
 from detector.data.download import file_name
 from detector.data.fetch import find_card, progress_line
 from detector.errors import DetectorError
-
-
-def exit_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[object, str, str]:
-    with pytest.raises(SystemExit) as exited:
-        cli.main(words)
-    return exited.value.code or 0, *capsys.readouterr()
 
 
 def test_fetch_says_what_it_brought(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from disks import make_read_only
+from verbs import exit_of
 
-from detector import cli, metadata
+from detector import metadata
 from detector.predictor import Detector
 from detector.training.start import load_checkpoint
 
@@ -42,11 +43,9 @@ def shapes(folder: Path, count: int) -> Path:
 @pytest.fixture
 def train(capfd):
     def train(*words):
-        with pytest.raises(SystemExit) as exited:
-            cli.main(["train", *map(str, words)])
-        out, err = capfd.readouterr()
+        code, out, err = exit_of(["train", *words], capfd)
         assert "Traceback" not in err
-        return exited.value.code or 0, out, err
+        return code, out, err
 
     return train
 

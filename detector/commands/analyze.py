@@ -161,10 +161,6 @@ def _read(model: str) -> tuple[SSDLite, ModelCard]:
             f"--model {model}: cannot be taken apart into layers; expected a .safetensors file or "
             "best.ckpt of a run, which leaves both beside its model.onnx"
         )
-    if path.suffix == ".ckpt":
-        from detector.training.start import from_run, load_checkpoint
+    from detector.training.start import load_network
 
-        return from_run(load_checkpoint(path), model)
-    from detector.model.checkpoint import load
-
-    return load(path)
+    return load_network(path)

@@ -88,8 +88,7 @@ def load_model(options: ModelOptions) -> Model:
 def _torch_model(options: ModelOptions, score: float) -> Model:
     from detector.evaluation.judged import Model
     from detector.evaluation.torch_detector import NMS_IOU, TorchDetector
-    from detector.model import checkpoint
-    from detector.training.start import from_run, load_checkpoint
+    from detector.training.start import load_network
 
     path = Path(options.model)
     if options.engine != "openvino" or options.precision == "int8" or options.classes:
@@ -97,8 +96,7 @@ def _torch_model(options: ModelOptions, score: float) -> Model:
             f"--model {path}: torch runs it, so --engine, --precision int8 and --classes do not "
             "apply; leave them out, or `detector export` it first"
         )
-    load = from_run(load_checkpoint(path), str(path)) if path.suffix == ".ckpt" else None
-    network, card = load or checkpoint.load(path)
+    network, card = load_network(path)
     iou = NMS_IOU if options.iou is None else options.iou
     finder = TorchDetector(network, card, options.size, score=score, iou=iou, top_k=options.top_k)
     title = f"{path.name} at {finder.size_hw[1]} px, {finder.description}"

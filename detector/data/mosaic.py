@@ -13,14 +13,21 @@ CENTRE = 0.3, 0.7  # share of a side at which the four meet
 
 
 def with_mosaics(
-    augment: Augment, picture: Callable[[int], View], count: int, side: int, chance: float
+    augment: Augment,
+    picture: Callable[[int], View],
+    count: int,
+    side: int,
+    chance: float,
+    *,
+    colours: float = 0.5,
 ) -> Augment:
     """`augment`, but with `chance` a mosaic of the view and three more, flipped and recoloured.
 
-    picture: of `count`, by number. A view stays a function of the first one and of the random
-    generator alone, as long as the pictures stay the same. YOLOv4, section 3.3.
+    picture: of `count`, by number. colours: as in `training_views`. A view stays a function of the
+    first one and of the random generator alone, as long as the pictures stay the same. YOLOv4,
+    section 3.3.
     """
-    finish = training_views(side, crops=0, zoom=0)
+    finish = training_views(side, crops=0, zoom=0, colours=colours)
 
     def changed(view: View, rng: np.random.Generator) -> View:
         if rng.uniform() >= chance:

@@ -59,7 +59,7 @@ def read_results(
             )
         rows[image_of[image]].append((label_of[category], score, bbox))
     pictures = [
-        labelled(example, size_wh, _detections(found, data.class_names))
+        labelled(example, size_wh, ranked(found, data.class_names))
         for example, size_wh, found in zip(data.examples, sizes_wh, rows, strict=True)
     ]
     return Results(pictures, left_out)
@@ -121,9 +121,10 @@ def _some(ids: Sequence[object]) -> str:
     return f"{shown}, ... ({len(ids)} in all)" if len(ids) > 5 else shown
 
 
-def _detections(
-    rows: list[tuple[int, float, list[float]]], class_names: tuple[str, ...]
+def ranked(
+    rows: Sequence[tuple[int, float, Sequence[float]]], class_names: tuple[str, ...]
 ) -> Detections:
+    """Detections by falling score, from (label, score, xyxy) each."""
     rows = sorted(rows, key=lambda row: -row[1])
     return Detections(
         np.array([box for _, _, box in rows], np.float32).reshape(-1, 4),

@@ -43,7 +43,8 @@ class Feed(TorchDataset[tuple[Item, int]]):
         augment = training_views(side, crops=crops, zoom=zoom, colours=colours)
         calm = flipped_view(side)
         if mosaic:
-            augment = with_mosaics(augment, pictures.view, len(pictures), side, mosaic)
+            others = pictures.view, len(pictures)
+            augment = with_mosaics(augment, *others, side, mosaic, colours=colours)
         self.pictures = pictures
         self.wild = Stream(pictures, augment, calm, seed, NEVER)
         self.calm = Stream(pictures, augment, calm, seed, 0)

@@ -15,14 +15,14 @@ from detector.training.options import Settings
 from detector.training.progress import duration
 from detector.training.report import write_report
 from detector.training.run import Data, say
-from detector.training.start import from_run, load_checkpoint
+from detector.training.start import load_network
 
 CLASSES_NAMED = 20
 
 
 def finish(settings: Settings, folder: Path, data: Data, pace: Pace, command: str) -> str:
     """Write what a run leaves, from its best.ckpt; returns the command that tries it."""
-    model, card = from_run(load_checkpoint(folder / BEST), str(folder / BEST))
+    model, card = load_network(folder / BEST)
     files = artefacts.write_models(folder, model, card, data.train, data.val, say)
     steps, seconds = pace.best_step, pace.clock.spent or pace.clock.elapsed()
     about: dict[str, object] = {

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from detector.detections import Detections, select
+from detector.evaluation.run import SCORE
+from detector.evaluation.torch_detector import NMS_IOU
 from detector.model.anchors import anchors_cxcywh
 from detector.model.boxes import decode
 from detector.model.checkpoint import images_to_input
@@ -21,7 +23,7 @@ from detector.training.feed import Batch
 from detector.training.objective import Objective, Truth
 from detector.training.recipe import Clock, Recipe, lr_factor, optimiser, param_groups
 
-CANDIDATE_SCORE, NMS_IOU, TOP_K = 0.001, 0.6, 100
+TOP_K = 100
 Judgement = Callable[[Sequence[Detections]], dict[str, float]]
 
 
@@ -103,8 +105,7 @@ class Training(L.LightningModule):
         boxes = decode(offsets.float(), self.anchors).numpy()
         scores = torch.sigmoid(logits.float()).numpy()
         for b, s in zip(boxes, scores, strict=True):
-            found = select(b, s, (1, 1), self.class_names, CANDIDATE_SCORE, NMS_IOU, TOP_K)
-            self.found.append(found)
+            self.found.append(select(b, s, (1, 1), self.class_names, SCORE, NMS_IOU, TOP_K))
 
     def on_validation_epoch_end(self) -> None:
         """Figures of all the detections."""

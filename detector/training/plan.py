@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 
 from detector.cpu import cpu_features, usable_cores
 from detector.errors import DetectorError
@@ -62,18 +63,14 @@ def _check_ranges(settings: Settings, machine: Machine) -> None:
         "--num-nodes": machine.num_nodes,
         "--sync-every": settings.sync_every,
     }
-    for option, value in positive.items():
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            raise DetectorError(f"{option} {value}: expected more than 0")
+    _refuse(positive, lambda value: 0 < value < math.inf, "more than 0")
     not_negative = {
         "--weight-decay": recipe.weight_decay,
         "--box-weight": losses.box_weight,
         "--patience": settings.patience,
         "--save-seconds": machine.save_seconds,
     }
-    for option, value in not_negative.items():
-        if not 0 <= value < math.inf:
-            raise DetectorError(f"{option} {value}: expected 0 or more")
+    _refuse(not_negative, lambda value: 0 <= value < math.inf, "0 or more")
     shares = {
         "--warmup": recipe.warmup,
         "--ema": recipe.ema,
@@ -84,9 +81,16 @@ def _check_ranges(settings: Settings, machine: Machine) -> None:
         "--positive": losses.positive,
         "--negative": losses.negative,
     }
-    for option, value in shares.items():
-        if not 0 <= value <= 1:
-            raise DetectorError(f"{option} {value}: expected 0 to 1")
+    _refuse(shares, lambda value: 0 <= value <= 1, "0 to 1")
+
+
+def _refuse(
+    values: Mapping[str, float | None], fits: Callable[[float], bool], expected: str
+) -> None:
+    """Raise DetectorError for the first option whose value does not fit; None always does."""
+    for option, value in values.items():
+        if value is not None and not fits(value):
+            raise DetectorError(f"{option} {value}: expected {expected}")
 
 
 def default_pictures(count: int) -> int:

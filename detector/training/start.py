@@ -67,7 +67,7 @@ def first_network(
         spec, advice = _anchors(settings, ssd_spec(settings.size), pictures, anchors)
         card = replace(card, anchors=spec, head="ssd" if settings.head == "ssd" else "ssdlite")
         return _new_head(card, settings.weights == "imagenet", advice)
-    source, theirs = _read(settings.weights)
+    source, theirs = _known(settings.weights)
     spec, advice = _anchors(settings, theirs.anchors, pictures, anchors)
     head = theirs.head if settings.head == "own" else settings.head
     card = replace(card, anchors=spec, head=head)
@@ -118,17 +118,22 @@ def _new_head(card: ModelCard, imagenet: bool, advice: str) -> Start:
     return Start(model, card, fresh, whole=source.alpha == card.alpha, advice=advice)
 
 
-def _read(weights: str) -> tuple[SSDLite, ModelCard]:
+def _known(weights: str) -> tuple[SSDLite, ModelCard]:
     if weights == "coco":
         return checkpoint.load(COCO)
-    if Path(weights).suffix != ".ckpt":
-        if not Path(weights).is_file():
-            raise DetectorError(
-                f"--weights {weights}: no such file; expected coco, imagenet, none, a "
-                ".safetensors file or best.ckpt of a run"
-            )
-        return checkpoint.load(weights)
-    return from_run(load_checkpoint(Path(weights)), weights)
+    if not Path(weights).is_file():
+        raise DetectorError(
+            f"--weights {weights}: no such file; expected coco, imagenet, none, a "
+            ".safetensors file or best.ckpt of a run"
+        )
+    return load_network(Path(weights))
+
+
+def load_network(path: Path) -> tuple[SSDLite, ModelCard]:
+    """The network, in eval mode, and card of a .safetensors file or of a run's .ckpt."""
+    if path.suffix == ".ckpt":
+        return from_run(load_checkpoint(path), str(path))
+    return checkpoint.load(path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

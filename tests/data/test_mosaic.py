@@ -145,3 +145,14 @@ def test_a_data_set_of_one_picture(chance: float) -> None:
     augment = with_mosaics(plain_view(96), lambda i: SCENES[i], 1, 96, chance)
     counts = [len(augment(SCENES[0], np.random.default_rng(seed)).labels) for seed in range(20)]
     assert max(counts) == (4 if chance else 1)
+
+
+def test_colours_stay_where_none_are_to_change() -> None:
+    views = with_mosaics(plain_view(96), SCENES.__getitem__, 4, 96, 1, colours=0)
+    plain = mosaic([SCENES[0]] * 4, 96, np.random.default_rng(0)).image_rgb
+    values = {tuple(pixel) for pixel in plain.reshape(-1, 3).tolist()}
+    assert (110, 110, 110) in values
+    for seed in range(20):
+        image = views(SCENES[0], np.random.default_rng(seed)).image_rgb
+        grays = image.reshape(-1, 3)[np.ptp(image.reshape(-1, 3), axis=1) == 0]
+        assert set(grays[:, 0].tolist()) <= {110, 111, 112, 113}

@@ -11,8 +11,8 @@ import pytest
 
 from detector.data.example import Example
 from detector.data.formats import read
-from detector.detections import Detections
 from detector.evaluation.analysis import Picture
+from detector.evaluation.results import ranked
 from detector.evaluation.run import labelled
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -20,16 +20,6 @@ NAMES = ("cat", "dog", "bird")
 Truth = tuple[int, Sequence[float]]  # label and xyxy
 Found = tuple[int, float, Sequence[float]]  # label, score and xyxy
 MakePicture = Callable[..., Picture]
-
-
-def detections(found: Sequence[Found], names: tuple[str, ...]) -> Detections:
-    rows = sorted(found, key=lambda row: -row[1])
-    return Detections(
-        np.array([box for _, _, box in rows], np.float32).reshape(-1, 4),
-        np.array([score for _, score, _ in rows], np.float32),
-        np.array([label for label, _, _ in rows], np.int64),
-        names,
-    )
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +36,7 @@ def picture() -> MakePicture:
         boxes = np.array([box for _, box in truth], np.float32).reshape(-1, 4)
         labels = np.array([label for label, _ in truth], np.int64)
         marks = np.isin(np.arange(len(truth)), ignore)
-        return Picture(Path(name), (400, 400), boxes, labels, marks, detections(found, names))
+        return Picture(Path(name), (400, 400), boxes, labels, marks, ranked(found, names))
 
     return make
 
@@ -96,7 +86,7 @@ def coco_val() -> tuple[list[Picture], tuple[str, ...]]:
     pictures = []
     for example in data.examples:
         assert example.size_wh is not None
-        found = detections(rows[number[example.path.name]], data.class_names)
+        found = ranked(rows[number[example.path.name]], data.class_names)
         pictures.append(labelled(example, example.size_wh, found))
     return pictures, data.class_names
 
@@ -119,7 +109,7 @@ def from_text(
             if name in names:
                 found.append((names.index(name), float(score), box))
         truth = (example.xyxy, example.labels, example.ignore)
-        pictures.append(Picture(example.path, (500, 500), *truth, detections(found, names)))
+        pictures.append(Picture(example.path, (500, 500), *truth, ranked(found, names)))
     return pictures
 
 

@@ -203,7 +203,7 @@ def test_a_class_in_val_that_train_lacks_is_told(make_shapes, tmp_path, capsys):
         ({"recipe": Recipe(lr=float("nan"))}, "--lr nan"),
         ({"recipe": Recipe(ema=-0.1)}, "--ema -0.1"),
         ({"weights": "nowhere.safetensors"}, "no such file; expected coco"),
-        ({"weights": "nowhere.ckpt"}, "no such checkpoint"),
+        ({"weights": "nowhere.ckpt"}, "nowhere.ckpt: no such file; expected coco"),
         ({"backbone": "resnet"}, "backbone 'resnet' is unknown"),
     ],
 )
