@@ -220,7 +220,6 @@ def test_ctrl_c_leaves_no_trace():
 
 NAMES = """
 from detector import cli
-from verbs import exit_of
 class Verb:
     def run(self):
         print("xo\\u00e0i \\udcff")
