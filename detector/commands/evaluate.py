@@ -29,18 +29,25 @@ class Evaluate:
     split: Annotated[str | None, shown("NAME", "val, or all where the data has no splits")] = None
     """Which pictures: train, val, test or all."""
     detections: Annotated[Path | None, shown("FILE")] = None
-    """Judge these detections, a JSON list in COCO's results format, and run no model."""
+    """Judge these detections and run no model: a JSON list in COCO's results format, or a COCO json
+    whose boxes have scores. With a COCO json as --data the pictures need not be there."""
     out: Annotated[Path | None, shown("FOLDER")] = None
-    """Write metrics.json, detections.json, truth.json and report.html there. If it is stopped, the
-    same command goes on where it was."""
+    """Write metrics.json, detections.json, truth.json, report.html and figures/ (SVG, PNG) there.
+    If it is stopped, the same command goes on where it was."""
     compare: Annotated[Pair, shown("A B")] = None
-    """Two folders that --out wrote: is B better than A, or only luckier?"""
+    """Two folders that --out wrote, or with --data two results files: is B better than A, or only
+    luckier? Of two metrics.json or training runs only the figures."""
     options: ModelGroup = field(default_factory=ModelOptions)
 
     def run(self) -> int:
         """Prints figures, a table of the classes and what mistakes cost."""
         if self.compare is not None:
-            return _compare(*self.compare)
+            if self.out is not None or self.detections is not None:
+                raise DetectorError(
+                    "--compare only prints, and takes its two files itself; leave out --out and "
+                    "--detections"
+                )
+            return _compare(self.compare, self.data, self.split)
         if self.data is None:
             raise DetectorError(
                 "evaluate: no --data; expected a data card (.yaml), a folder of labelled pictures "
@@ -52,16 +59,24 @@ class Evaluate:
         if self.out is not None:
             make_folder(self.out, "--out")
         if self.detections is not None:
-            data = open_data(self.data, self.split)
+            if self.options.model != "coco":
+                raise DetectorError("--detections runs no model; leave out --model or --detections")
+            data = open_data(self.data, self.split, unseen=True)
+            _say(data.notes)
             title, judged = self.detections.name, judge_file(self.detections, data)
         else:
             model = load_model(self.options)
             data = open_data(self.data, self.split, model.trained_on)
+            _say(data.notes)
             title, judged = model.title, judge_model(model, data, self.out)
-        for note in [*data.notes, *judged.notes]:
-            print(note, file=sys.stderr)
+        _say(judged.notes)
         _report(title, data, judged, self.out)
         return 0
+
+
+def _say(notes: list[str]) -> None:
+    for note in notes:
+        print(note, file=sys.stderr)
 
 
 def load_model(options: ModelOptions) -> Model:
@@ -78,8 +93,8 @@ def load_model(options: ModelOptions) -> Model:
 
     streams = options.threads or usable_cores()
     finder = replace(options, score=score).load(streams=streams)
-    title = f"{finder.path.name} at {finder.size_hw[1]} px, {finder.engine.description}"
-    key = [finder.size_hw, finder.engine.description, score, finder.iou, options.top_k]
+    title = f"{finder.path.name} at {finder.at}, {finder.engine.description}"
+    key = [finder.sizes, finder.engine.description, score, finder.iou, options.top_k]
     key.append(options.classes)
     trained_on = finder.metadata.notes.get("trained_on", "")
     return Model(finder, finder.path, title, key, finder.engine.parallel, trained_on)
@@ -91,14 +106,17 @@ def _torch_model(options: ModelOptions, score: float) -> Model:
     from detector.training.start import load_network
 
     path = Path(options.model)
-    if options.engine != "openvino" or options.precision == "int8" or options.classes:
+    others = options.precision == "int8" or options.classes or options.scales
+    if options.engine != "openvino" or others:
         raise DetectorError(
-            f"--model {path}: torch runs it, so --engine, --precision int8 and --classes do not "
-            "apply; leave them out, or `detector export` it first"
+            f"--model {path}: torch runs it, so --engine, --precision int8, --classes and --scales "
+            "do not apply; leave them out, or `detector export` it first"
         )
     network, card = load_network(path)
     iou = NMS_IOU if options.iou is None else options.iou
-    finder = TorchDetector(network, card, options.size, score=score, iou=iou, top_k=options.top_k)
+    finder = TorchDetector(
+        network, card, options.fixed_size(), score=score, iou=iou, top_k=options.top_k
+    )
     title = f"{path.name} at {finder.size_hw[1]} px, {finder.description}"
     key = [finder.size_hw, finder.description, score, iou, options.top_k]
     return Model(finder, path, title, key, 1, card.trained_on)
@@ -107,37 +125,51 @@ def _torch_model(options: ModelOptions, score: float) -> Model:
 def _report(title: str, data: Data, judged: Judged, out: Path | None) -> None:
     """Print the analysis, and write it where asked."""
     from detector.evaluation.analyse import analyse
+    from detector.evaluation.saved import save
     from detector.evaluation.text import analysis_lines
 
     analysis = analyse(judged.pictures, data.dataset.class_names)
+    if out is not None:  # before anything is printed: `| head` ends the command
+        save(out, judged.pictures, analysis, judged.identity, {"model": title, "data": data.name})
     print(f"{title}; {data.name}: {analysis.pictures:,} pictures")
     print("\n".join(analysis_lines(analysis)))
     if out is None:
         return
-    from detector.evaluation.page import sections
+    from detector.evaluation.page import figures, sections, write_figures
     from detector.evaluation.partial import NAME
-    from detector.evaluation.saved import save
     from detector.page import write_page
 
-    about = {"model": title, "data": data.name}
-    save(out, judged.pictures, analysis, judged.identity, about)
     page = out / "report.html"
-    write_page(page, f"Evaluation of {title}", sections(analysis), subtitle=data.name)
+    plots = figures(analysis)
+    write_page(page, f"Evaluation of {title}", sections(analysis, plots), subtitle=data.name)
+    write_figures(out / "figures", plots)
     (out / NAME).unlink(missing_ok=True)
     print(f"\n{page}")
 
 
-def _compare(a: Path, b: Path) -> int:
+def _compare(places: tuple[Path, Path], data: Path | None, split: str | None) -> int:
+    """Print what got better or worse, from whatever the two places hold."""
     from detector.evaluation.compare import compare
-    from detector.evaluation.saved import load
-    from detector.evaluation.text import comparison_lines
+    from detector.evaluation.judged import judge_file, open_data
+    from detector.evaluation.saved import DETECTIONS, is_whole, load, load_figures
+    from detector.evaluation.text import comparison_lines, figures_lines
 
-    (before, names), (after, other) = load(a), load(b)
-    if names != other:
-        raise DetectorError(
-            f"--compare: {a} has {len(names)} classes and {b} {len(other)}, not the same; "
-            "evaluate both with the same --data"
-        )
-    differences = compare(before, after, names)
-    print("\n".join(comparison_lines(differences, str(a), str(b))))
+    labels = [str(place) for place in places]
+    if data is not None:
+        truth = open_data(data, split, unseen=True)
+        files = [place / DETECTIONS if place.is_dir() else place for place in places]
+        before, after = (judge_file(file, truth).pictures for file in files)
+        names = truth.dataset.class_names
+    elif all(map(is_whole, places)):
+        (before, names), (after, other) = map(load, places)
+        if names != other:
+            raise DetectorError(
+                f"--compare: {labels[0]} has {len(names)} classes and {labels[1]} {len(other)}, "
+                "not the same; evaluate both with the same --data"
+            )
+    else:
+        before_after = [load_figures(place) for place in places]
+        print("\n".join(figures_lines(before_after[0], before_after[1], labels)))
+        return 0
+    print("\n".join(comparison_lines(compare(before, after, names), *labels)))
     return 0

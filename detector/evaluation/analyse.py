@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from detector.evaluation.analysis import Analysis, ClassFigures, Picture
+from detector.evaluation.analysis import Analysis, ClassFigures, Float64, Picture
 from detector.evaluation.coco import CocoArrays, coco_arrays, coco_figures, percent
 from detector.evaluation.confusion import confusion
 from detector.evaluation.errors import costs, find_errors
 from detector.evaluation.match import Matches, match
 from detector.evaluation.precision_recall import best_f1, curve, reliability
 from detector.evaluation.table import Found, Table, tabulate
-from detector.evaluation.voc import voc_figures
+from detector.evaluation.voc import voc_ap, voc_figures
 from detector.evaluation.worst import worst_pictures
 
 
@@ -34,10 +34,11 @@ def analyse(
     threshold = best_f1(curve(right, scores, int((~table.truth.ignore).sum()))).threshold
     errors = find_errors(table, matches)
     shown = _above(table, threshold)
+    voc = voc_ap(table, 0.5)
     return Analysis(
         figures=coco_figures(arrays),
         classes=[
-            _class_figures(label, name, table, matches, arrays)
+            replace(_class_figures(label, name, table, matches, arrays), voc=_pair(voc[label]))
             for label, name in enumerate(class_names)
         ],
         threshold=threshold,
@@ -46,8 +47,12 @@ def analyse(
         costs=costs(table, matches, errors),
         worst=worst_pictures(pictures, shown, find_errors(shown, match(shown)), class_names, worst),
         pictures=len(pictures),
-        voc=voc_figures(table),
+        voc=voc_figures(voc, voc_ap(table, 0.75)),
     )
+
+
+def _pair(shares: Float64) -> tuple[float, float]:
+    return float(shares[0]) * 100, float(shares[1]) * 100
 
 
 def _above(table: Table, threshold: float) -> Table:

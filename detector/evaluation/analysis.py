@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ class Picture:
     xyxy: (G, 4) float32 pixels, the truth; labels: (G,) int64; ignore: (G,) bool, boxes that are
     neither wanted nor wrong (COCO's crowds, VOC's difficult ones). found: boxes in the same pixels.
     area: (G,) as in `detector.data.example.Example`; None for the boxes' own.
+    exact: (D, 5) xyxy and score of `found` as a file had them, before they became float32.
     """
 
     path: Path
@@ -30,6 +32,7 @@ class Picture:
     ignore: npt.NDArray[np.bool_]
     found: Detections
     area: npt.NDArray[np.float32] | None = None
+    exact: Float64 | None = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class ClassFigures:
 
     best_f1: the highest F1 in 0..1 at IoU 0.5, with the score threshold, precision and recall that
     give it. truths, found: boxes labelled (ignored ones apart), and detections of this class.
-    recall, precision, scores: (P,) the curve at IoU 0.5, by falling score.
+    recall, precision, scores: (P,) the curve at IoU 0.5, by falling score. voc: VOC's AP50 by 11
+    points and by all, in percent.
     """
 
     name: str
@@ -54,6 +58,7 @@ class ClassFigures:
     recall: Float64
     precision: Float64
     scores: Float64
+    voc: tuple[float, float] = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class Analysis:
     found, the last row what was found where nothing is, the last column what was missed.
     reliability: (B, 3) for each bin of scores: mean score, share that is right, count.
     costs: AP50 points that each kind of mistake costs, as TIDE measures it. threshold: the score
-    with the best F1 over all classes together. voc: PASCAL VOC's AP50, in percent.
+    with the best F1 over all classes together. voc: PASCAL VOC's AP50 and AP75, in percent.
     """
 
     figures: dict[str, float]

@@ -1,4 +1,4 @@
-"""An analysis as bars and as a heat map: each takes figures and gives one <svg> element."""
+"""An analysis as bars and as a heat map: each takes figures and gives one `Plot`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detector.evaluation.analysis import Float64, Int64
-from detector.evaluation.svg import BLUE, INK, SIZE, SKY, VERMILION, count, number, plot, short
+from detector.evaluation.svg import BLUE, INK, SIZE, SKY, VERMILION, Plot, count, number, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SIZES = ("small", "medium", "large")  # of objects: COCO's, up to 32, 96 and more pixels square
 
 
-def score_counts(bins: Float64) -> str:
+def score_counts(bins: Float64) -> Plot:
     """How many detections have which score; bins (B, 3) as in Analysis."""
     kept = bins[bins[:, 2] > 0]
     width = 0.6 / max(10, len(bins))
@@ -33,10 +33,10 @@ def score_counts(bins: Float64) -> str:
         axes.set_ylabel("detections")
 
     alt = "; ".join(f"score {x:.2f}: {n:.0f}" for x, _, n in kept.tolist())
-    return plot(draw, SIZE, "scores", f"Number of detections by score: {alt}")
+    return Plot(draw, SIZE, "scores", f"Number of detections by score: {alt}")
 
 
-def mistake_costs(costs: Mapping[str, float], words: Mapping[str, str]) -> str:
+def mistake_costs(costs: Mapping[str, float], words: Mapping[str, str]) -> Plot:
     """AP50 points that each kind of mistake costs, dearest first. words: kind to plain words."""
     kinds = sorted(costs, key=lambda kind: -_zero(costs[kind]))
     values = [_zero(costs[kind]) for kind in kinds]
@@ -51,10 +51,10 @@ def mistake_costs(costs: Mapping[str, float], words: Mapping[str, str]) -> str:
         axes.tick_params(axis="y", length=0, labelcolor=INK)
 
     alt = "; ".join(f"{label}: {v:.1f}" for label, v in zip(labels, values, strict=True))
-    return plot(draw, SIZE, "costs", f"AP50 points that mistakes cost: {alt}")
+    return Plot(draw, SIZE, "costs", f"AP50 points that mistakes cost: {alt}")
 
 
-def by_size(figures: Mapping[str, float]) -> str:
+def by_size(figures: Mapping[str, float]) -> Plot:
     """AP, and AR where it is known, for small, medium and large objects."""
     known = [m for m in ("AP", "AR") if any(f"{m} {size}" in figures for size in SIZES)]
     rows = {m: [figures.get(f"{m} {size}", math.nan) for size in SIZES] for m in known}
@@ -78,10 +78,10 @@ def by_size(figures: Mapping[str, float]) -> str:
         for metric, values in rows.items()
         for size, value in zip(SIZES, values, strict=True)
     )
-    return plot(draw, SIZE, "sizes", f"By object size: {alt}")
+    return Plot(draw, SIZE, "sizes", f"By object size: {alt}")
 
 
-def confusion(matrix: Int64, names: Sequence[str]) -> str:
+def confusion(matrix: Int64, names: Sequence[str]) -> Plot:
     """Counts (K + 1, K + 1) as in Analysis, each row shaded by its shares. names: K of them."""
     rows = [*(short(name) for name in names), "nothing there"]
     columns = [*rows[:-1], "missed"]
@@ -116,7 +116,7 @@ def confusion(matrix: Int64, names: Sequence[str]) -> str:
         axes.set_ylabel("truth")
 
     alt = f"Confusion matrix of {', '.join(rows)}: {matrix.tolist()}"
-    return plot(draw, (width, height), "confusion", alt)
+    return Plot(draw, (width, height), "confusion", alt)
 
 
 def _zero(value: float) -> float:

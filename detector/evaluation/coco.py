@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from detector.evaluation.analysis import Float64, Int64, Picture
-from detector.evaluation.table import Found, Table, Truth, tabulate
+from detector.evaluation.table import Found, Table, Truth, as_xywh, tabulate
 
 FIGURES = (
     *("AP", "AP50", "AP75", "AP small", "AP medium", "AP large"),
@@ -118,15 +118,14 @@ def _truth_rows(truth: Truth, rows: Any) -> list[dict[str, object]]:
 
 def _found_rows(found: Found, rows: Any) -> list[dict[str, object]]:
     xyxy, scores = found.xyxy[rows], found.scores[rows].tolist()
-    area = (xyxy[:, 2:] - xyxy[:, :2]).prod(axis=1)
+    area = as_xywh(xyxy)[:, 2:].prod(axis=1)
     boxes = _boxes(found.picture[rows], found.labels[rows], xyxy, area)
     return [{**box, "iscrowd": 0, "score": s} for box, s in zip(boxes, scores, strict=True)]
 
 
 def _boxes(picture: Int64, labels: Int64, xyxy: Float64, area: Float64) -> list[dict[str, object]]:
     """What truth and results share; ids from 1, as 0 means none to the libraries."""
-    xywh = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)
-    columns = (picture.tolist(), labels.tolist(), xywh.tolist(), area.tolist())
+    columns = (picture.tolist(), labels.tolist(), as_xywh(xyxy).tolist(), area.tolist())
     return [
         {"id": n, "image_id": p, "category_id": k, "bbox": box, "area": a}
         for n, (p, k, box, a) in enumerate(zip(*columns, strict=True), start=1)

@@ -1,4 +1,4 @@
-"""An analysis as curves: each takes figures and gives one <svg> element."""
+"""An analysis as curves: each takes figures and gives one `Plot`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detector.evaluation.analysis import ClassFigures, Float64
-from detector.evaluation.svg import BLUE, COLORS, INK, ORANGE, SIZE, SOFT, number, plot, short
+from detector.evaluation.svg import BLUE, COLORS, INK, ORANGE, SIZE, SOFT, Plot, number, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ POINTS = 200  # of a curve, at most
 Series = tuple[str, Float64, Float64]  # a name, x and y
 
 
-def precision_recall(classes: Sequence[ClassFigures], name: str = "pr") -> str:
+def precision_recall(classes: Sequence[ClassFigures], name: str = "pr") -> Plot:
     """Precision against recall at IoU 0.5, a line a class."""
 
     def draw(axes: Axes) -> None:
@@ -27,10 +27,10 @@ def precision_recall(classes: Sequence[ClassFigures], name: str = "pr") -> str:
         lines = [(f"{short(c.name)} {number(c.ap50)}", *_rising_recall(c)) for c in classes]
         _lines(axes, lines, legend=True)
 
-    return plot(draw, _with_legend(classes), name, f"Precision and recall: {_names(classes)}")
+    return Plot(draw, _with_legend(classes), name, f"Precision and recall: {_names(classes)}")
 
 
-def f1_by_threshold(classes: Sequence[ClassFigures], threshold: float, name: str = "f1") -> str:
+def f1_by_threshold(classes: Sequence[ClassFigures], threshold: float, name: str = "f1") -> Plot:
     """F1 against the score threshold, a line a class; the best for all is marked."""
 
     def draw(axes: Axes) -> None:
@@ -51,10 +51,10 @@ def f1_by_threshold(classes: Sequence[ClassFigures], threshold: float, name: str
         _lines(axes, lines, legend=True)
 
     alt = f"F1 against the score threshold, best at {threshold:.2f}: {_names(classes)}"
-    return plot(draw, _with_legend(classes), name, alt)
+    return Plot(draw, _with_legend(classes), name, alt)
 
 
-def reliability(bins: Float64) -> str:
+def reliability(bins: Float64) -> Plot:
     """Share of detections that are right against their mean score; bins (B, 3) as in Analysis."""
     kept = bins[bins[:, 2] > 0]
 
@@ -64,10 +64,10 @@ def reliability(bins: Float64) -> str:
         axes.plot(kept[:, 0], kept[:, 1], color=BLUE, marker="o", clip_on=False)
 
     alt = "; ".join(f"score {x:.2f}: {y:.0%} right" for x, y, _ in kept.tolist())
-    return plot(draw, SIZE, "reliability", f"Reliability: {alt}")
+    return Plot(draw, SIZE, "reliability", f"Reliability: {alt}")
 
 
-def over_steps(lines: Sequence[Series], y: str, name: str, *, logarithmic: bool = False) -> str:
+def over_steps(lines: Sequence[Series], y: str, name: str, *, logarithmic: bool = False) -> Plot:
     """Curves over a run's steps; marked at its points where these are few. y: what they show."""
 
     def draw(axes: Axes) -> None:
@@ -88,7 +88,7 @@ def over_steps(lines: Sequence[Series], y: str, name: str, *, logarithmic: bool 
         axes.legend(loc="best")
 
     ends = ", ".join(f"{label} ends at {values[-1]:.3g}" for label, _, values in lines)
-    return plot(draw, SIZE, name, f"{y} over the steps of the run: {ends}")
+    return Plot(draw, SIZE, name, f"{y} over the steps of the run: {ends}")
 
 
 def f1_curve(figures: ClassFigures) -> tuple[Float64, Float64]:

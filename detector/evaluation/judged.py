@@ -14,11 +14,12 @@ from detector.data.load import load_judged
 from detector.data.picture_size import displayed_size
 from detector.errors import DetectorError
 from detector.evaluation.analysis import Picture
-from detector.evaluation.identity import Identity, identify, kept
+from detector.evaluation.identity import Identity, by_id, identify, kept
+from detector.evaluation.listed import is_listing, read_listing
 from detector.evaluation.partial import NAME, keep, key_of, read_part
 from detector.evaluation.progress import watched
 from detector.evaluation.results import read_results
-from detector.evaluation.run import Finder, ahead, collect, look
+from detector.evaluation.run import Finder, ahead, collect, inverted, look
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,20 @@ class Model:
     trained_on: str
 
 
-def open_data(place: Path, split: str | None, trained_on: str = "") -> Data:
+def open_data(
+    place: Path, split: str | None, trained_on: str = "", *, unseen: bool = False
+) -> Data:
     """Data to judge by; where it has no splits, all of it.
+
+    unseen: whether no picture will be opened, so that a COCO json may stand without them.
 
     But of data that the model was trained on (`trained_on` is its name) the part that training set
     aside. Raises DetectorError as `load_judged` does.
     """
-    judged = load_judged(place, split)
+    if unseen and split in (None, "all") and is_listing(place):
+        judged = read_listing(place)
+    else:
+        judged = load_judged(place, split)
     if judged.whole and judged.card.name == trained_on:
         judged = load_judged(place, "val")
     notes = []
@@ -73,18 +81,41 @@ def open_data(place: Path, split: str | None, trained_on: str = "") -> Data:
         odd = counted(len(problems), "problem")
         notes.append(f"{odd} in the data, such as {problems[0]} (`detector check`)")
     rename = judged.card.classes.rename
-    identity = identify(judged.dataset, judged.tables, rename)
-    return Data(f"{judged.card.name}, {judged.split}", judged.dataset, identity, notes)
+    dataset, identity = by_id(judged.dataset, identify(judged.dataset, judged.tables, rename))
+    notes += _odd_boxes(dataset)
+    return Data(f"{judged.card.name}, {judged.split}", dataset, identity, notes)
+
+
+def _odd_boxes(dataset: Dataset) -> list[str]:
+    """What becomes of labelled boxes that nothing can find."""
+    notes = []
+    if flipped := sum(int(inverted(example).sum()) for example in dataset.examples):
+        notes.append(f"left out: {counted(flipped, 'labelled box')} of negative width or height")
+    flat = sum(
+        int((~e.ignore & (e.xyxy[:, 2:] == e.xyxy[:, :2]).any(axis=1)).sum())
+        for e in dataset.examples
+    )
+    if flat:
+        notes.append(f"{counted(flat, 'labelled box')} without area: counted as missed")
+    return notes
 
 
 def judge_file(path: Path, data: Data) -> Judged:
     """Somebody's detections; DetectorError as `read_results` raises it."""
     sizes = [_size(example) for example in data.dataset.examples]
     results = read_results(path, data.dataset, data.identity, sizes)
-    notes = [f"left out: {count:,} detections {why}" for why, count in results.left_out.items()]
+    notes = list(results.notes)
+    for why, count in results.left_out.items():
+        notes.append(f"left out: {counted(count, 'detection')} {why}")
+    best = max((float(p.found.scores[0]) for p in results.pictures if len(p.found)), default=0.0)
+    if best > 1:
+        notes.append(
+            f"scores go up to {best:g}: AP only needs their order, but best-F1 thresholds and "
+            "reliability are meant for scores in 0..1"
+        )
     outside = sum(_outside(picture) for picture in results.pictures)
     if outside:
-        notes.append(f"{counted(outside, 'detection')} lie outside their picture: false alarms")
+        notes.append(f"{counted(outside, 'detection')} outside the picture: false alarms")
     return Judged(results.pictures, data.identity, notes)
 
 
@@ -144,17 +175,17 @@ def class_notes(model_names: Sequence[str], data: Dataset, dropped: int) -> list
 
 
 def _size(example: Example) -> tuple[int, int]:
-    """A picture's size from its file, else as its label says."""
+    """A picture's size from its file, else as its label says, else (0, 0)."""
     try:
         return displayed_size(example.path)
-    except ValueError as error:
-        if example.size_wh is None or min(example.size_wh) < 1:
-            raise DetectorError(f"{example.path}: {error}") from error
-        return example.size_wh
+    except ValueError:
+        return example.size_wh or (0, 0)
 
 
 def _outside(picture: Picture) -> int:
-    """How many detections share nothing with their picture."""
+    """How many detections share nothing with their picture; 0 where its size is unknown."""
     xyxy, (width, height) = picture.found.xyxy, picture.size_wh
+    if min(width, height) < 1:
+        return 0
     beyond = (xyxy[:, 0] >= width) | (xyxy[:, 1] >= height)
     return int((beyond | (xyxy[:, 2:] <= 0).any(axis=1)).sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from detector.evaluation.analysis import Analysis, ClassFigures
+from detector.evaluation.voc import FIGURES as VOC_FIGURES
 
 
 def as_metrics(analysis: Analysis) -> dict[str, object]:
@@ -31,6 +32,7 @@ def _class_metrics(one: ClassFigures) -> dict[str, object]:
         "threshold": one.best_threshold,
         "precision": one.best_precision,
         "recall": one.best_recall,
+        **dict(zip(VOC_FIGURES[:2], one.voc, strict=True)),
     }
     return {
         "name": one.name,
@@ -41,5 +43,5 @@ def _class_metrics(one: ClassFigures) -> dict[str, object]:
 
 
 def _rounded(value: float) -> float | None:
-    """Three digits, for JSON: it has no nan."""
-    return round(float(value), 3) if math.isfinite(value) else None
+    """Six digits, for JSON: it has no nan. Percentages can so be checked to 1e-8."""
+    return round(float(value), 6) if math.isfinite(value) else None

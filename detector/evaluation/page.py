@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import numpy as np
 from detector.colors import class_color
 from detector.evaluation import charts, curves
 from detector.evaluation.analysis import Analysis, ClassFigures
+from detector.evaluation.coco import FIGURES as COCO_FIGURES
 from detector.evaluation.mixed_up import mix_ups, most_mixed_up
 from detector.evaluation.pictures import KINDS, worst_pictures
-from detector.evaluation.svg import DASH, number, standalone, themed
+from detector.evaluation.svg import DASH, Plot, number, standalone, themed
+from detector.evaluation.voc import FIGURES as VOC_FIGURES
 from detector.outfile import make_folder, write_whole
 from detector.page import card, grid, printable, section, swatch, table, tiles
 
@@ -23,40 +26,43 @@ READABLE = 20  # classes of a confusion matrix
 PAIRS = 10  # of classes mixed up, listed
 HEADS = (
     *("class", "AP", "AP50", "AR", "best F1", "at score", "precision", "recall"),
-    *("labelled", "found"),
+    *("VOC, 11 points", "VOC, all points", "labelled", "found"),
 )
 
 
-def sections(analysis: Analysis) -> str:
+def sections(analysis: Analysis, plots: Mapping[str, Plot] | None = None) -> str:
     """HTML of everything an analysis knows, for `detector.page.write_page`.
 
-    Classes without a labelled box have no curves; pictures that are gone are told in words.
+    plots: its `figures`, where they are at hand. Classes without a labelled box have no curves;
+    pictures that are gone are told in words.
     """
-    drawn = {name: themed(svg) for name, svg in figures(analysis).items()}
-    parts = (_summary, _classes, _curves, _confusion, _mistakes, _scores, _pictures)
+    plots = figures(analysis) if plots is None else plots
+    drawn = {name: themed(plot) for name, plot in plots.items()}
+    parts = (_summary, _all_figures, _classes, _curves, _confusion, _mistakes, _scores, _pictures)
     return "".join(part(analysis, drawn) for part in parts)
 
 
-def write_figures(folder: Path, analysis: Analysis) -> list[Path]:
-    """Every plot of an analysis as folder/NAME.svg, the folder made if need be; their paths.
+def write_figures(folder: Path, plots: Mapping[str, Plot]) -> list[Path]:
+    """Every plot as folder/NAME.svg and NAME.png, the folder made if need be.
 
-    Raises DetectorError when they cannot be written.
+    Returns their paths. Raises DetectorError when they cannot be written.
     """
     make_folder(folder, "--out")
     paths = []
-    for name, svg in figures(analysis).items():
-        path = folder / f"{name}.svg"
-        write_whole(path, standalone(svg), "--out")
-        paths.append(path)
+    for name, plot in plots.items():
+        for suffix, content in (("svg", standalone(plot)), ("png", plot.png())):
+            path = folder / f"{name}.{suffix}"
+            write_whole(path, content, "--out")
+            paths.append(path)
     return paths
 
 
-def figures(analysis: Analysis) -> dict[str, str]:
-    """The plots by name, as <svg> elements; those with nothing to show are left out."""
+def figures(analysis: Analysis) -> dict[str, Plot]:
+    """The plots by name; those with nothing to show are left out."""
     known = by_ap(analysis)
     ranked = [c for c in known if c.truths >= fewest(known)]
     shown = [c for c in analysis.classes if c in known] if len(known) <= FEW else ranked[:FEW]
-    drawn = {}
+    drawn: dict[str, Plot] = {}
     if known:
         drawn["precision-recall"] = curves.precision_recall(shown)
         drawn["f1"] = curves.f1_by_threshold(shown, analysis.threshold)
@@ -106,6 +112,26 @@ def _summary(analysis: Analysis, _: dict[str, str]) -> str:
     return section("How good it is", tiles([*known, *best, *counts]) + few * (not boxes), reading)
 
 
+def _all_figures(analysis: Analysis, _: dict[str, str]) -> str:
+    known = {**analysis.figures, **analysis.voc}
+    if not any(math.isfinite(value) for value in known.values()):
+        return ""
+    tables = [
+        table((heading, "%"), [[escape(k), number(known[k])] for k in keys if k in known], heading)
+        for heading, keys in (
+            ("COCO, precision", COCO_FIGURES[:6]),
+            ("COCO, recall", COCO_FIGURES[6:]),
+            ("PASCAL VOC", VOC_FIGURES),
+        )
+    ]
+    reading = (
+        "AR 1, 10 and 100 allow so many detections of a class in a picture. Small objects cover up "
+        "to 32 pixels squared, large ones 96 squared or more. VOC's challenge took the mean of 11 "
+        "precisions until 2009, the whole area since; here at an overlap of 0.5 and of 0.75."
+    )
+    return section("All figures", f'<div class="beside">{"".join(tables)}</div>', reading)
+
+
 def _classes(analysis: Analysis, _: dict[str, str]) -> str:
     labels = {c.name: label for label, c in enumerate(analysis.classes)}
     known = by_ap(analysis)
@@ -115,7 +141,7 @@ def _classes(analysis: Analysis, _: dict[str, str]) -> str:
         "Lowest AP first. AR: the share of boxes found, over the same overlaps. F1 weighs "
         "precision (the share of what is found that is right) against recall (the share of the "
         "boxes that is found), at an overlap of half; the score threshold is where it is best. "
-        "The last column counts detections of any score."
+        "VOC: AP50 in PASCAL VOC's two forms. The last column counts detections of any score."
     )
     return section("Classes", table(HEADS, rows, "Figures of each class"), reading)
 
@@ -125,7 +151,8 @@ def _class_row(c: ClassFigures, label: int) -> list[str]:
     shares = (c.best_f1, c.best_threshold, c.best_precision, c.best_recall)
     twos = [f"{v:.2f}" if c.truths and math.isfinite(v) else DASH for v in shares]
     counts = [f"{c.truths:,}", f"{c.found:,}"]
-    return [swatch(class_color(label)) + escape(printable(c.name)), *percents, *twos, *counts]
+    name = swatch(class_color(label)) + escape(printable(c.name))
+    return [name, *percents, *twos, *(number(value) for value in c.voc), *counts]
 
 
 def _curves(analysis: Analysis, drawn: dict[str, str]) -> str:

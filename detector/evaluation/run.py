@@ -110,16 +110,20 @@ def collect(
 
 
 def labelled(example: Example, size_wh: tuple[int, int], found: Detections) -> Picture:
-    """An example's truth, clipped to the picture, beside what was found.
+    """An example's truth beside what was found.
 
-    Boxes without area inside their picture are left out: nothing could find them.
+    As in pycocotools and VOC's devkit, boxes are not clipped to the picture, and those without area
+    count, though nothing can find them. Only inverted ones are left out.
     """
-    width, height = size_wh
-    xyxy = np.clip(example.xyxy, 0, np.array([width, height, width, height], np.float32))
-    whole = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
+    whole = ~inverted(example)
     area = None if example.area is None else example.area[whole]
-    truth = (xyxy[whole], example.labels[whole], example.ignore[whole])
+    truth = (example.xyxy[whole], example.labels[whole], example.ignore[whole])
     return Picture(Path(example.path), size_wh, *truth, found, area)
+
+
+def inverted(example: Example) -> npt.NDArray[np.bool_]:
+    """(G,) which boxes end before they begin."""
+    return np.asarray((example.xyxy[:, 2:] < example.xyxy[:, :2]).any(axis=1))
 
 
 def in_pixels(found: Detections, size_wh: tuple[int, int]) -> Detections:

@@ -11,9 +11,12 @@ import numpy as np
 
 from detector.detections import Detections
 from detector.errors import DetectorError
-from detector.evaluation.analysis import Analysis, Picture
+from detector.evaluation.analysis import Analysis, Float64, Picture
+from detector.evaluation.coco import FIGURES as COCO_FIGURES
 from detector.evaluation.identity import Id, Identity
 from detector.evaluation.metrics import as_metrics
+from detector.evaluation.table import as_written, as_xywh, exact_found
+from detector.evaluation.voc import FIGURES as VOC_FIGURES
 from detector.outfile import write_whole
 
 METRICS, DETECTIONS, TRUTH = "metrics.json", "detections.json", "truth.json"
@@ -71,23 +74,57 @@ def load(place: Path) -> tuple[list[Picture], tuple[str, ...]]:
         ) from error
 
 
+def is_whole(place: Path) -> bool:
+    """Whether a folder, or the folder of the metrics.json named, has what `load` needs."""
+    if not place.is_dir() and place.name not in (METRICS, DETECTIONS, TRUTH):
+        return False
+    folder = place if place.is_dir() else place.parent
+    return all((folder / name).is_file() for name in (TRUTH, DETECTIONS))
+
+
+def load_figures(place: Path) -> dict[str, float]:
+    """Percentages of a metrics.json, or of the one in a folder: by name, those of classes as
+    "AP cat"; of a training run those of its first model file. nan for what is null.
+
+    Raises DetectorError for a file that is none.
+    """
+    path = place / METRICS if place.is_dir() else place
+    try:
+        content = json.loads(path.read_bytes())
+        if "models" in content:
+            content = next(iter(content["models"].values()))
+        figures = {name: content[name] for name in (*COCO_FIGURES, *VOC_FIGURES) if name in content}
+        figures |= {f"AP {one['name']}": one["AP"] for one in content["classes"]}
+        figures["AP"], figures["AP50"]
+        return {k: float("nan") if v is None else float(v) for k, v in figures.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+        raise DetectorError(
+            f"{place}: no evaluation ({type(error).__name__}: {str(error)[:80]}); expected a "
+            "folder that `detector evaluate --out` or `detector train` wrote, a metrics.json, or "
+            "with --data a results file"
+        ) from error
+
+
 def _found_rows(pictures: Sequence[Picture], ids: Identity) -> Iterable[dict[str, object]]:
     for image_id, picture in zip(ids.images, pictures, strict=True):
-        found = picture.found
-        columns = (_xywh(found.xyxy), found.scores.tolist(), found.labels.tolist())
+        exact = exact_found(picture)
+        # Of float32 as many digits as tell it from its neighbours, so that ties stay ties.
+        short = picture.found.scores.astype(str).astype(np.float64)
+        scores = (short if picture.exact is None else exact[:, 4]).tolist()
+        columns = (as_xywh(exact[:, :4]).tolist(), scores, picture.found.labels.tolist())
         for box, score, label in zip(*columns, strict=True):
             yield {
                 "image_id": image_id,
                 "category_id": ids.categories[label],
                 "bbox": box,
-                "score": round(score, 7),
+                "score": score,
             }
 
 
 def _truth_rows(pictures: Sequence[Picture], ids: Identity) -> Iterable[dict[str, object]]:
     number = 0
     for image_id, picture in zip(ids.images, pictures, strict=True):
-        boxes = _xywh(picture.xyxy)
+        boxes = as_xywh(as_written(picture.xyxy)).tolist()
         areas = [w * h for _, _, w, h in boxes] if picture.area is None else picture.area.tolist()
         columns = (boxes, areas, picture.labels.tolist(), picture.ignore.tolist())
         for box, area, label, ignore in zip(*columns, strict=True):
@@ -100,14 +137,6 @@ def _truth_rows(pictures: Sequence[Picture], ids: Identity) -> Iterable[dict[str
                 "area": area,
                 "iscrowd": int(ignore),
             }
-
-
-def _xywh(xyxy: Any) -> list[list[float]]:
-    """COCO's boxes, to a ten-thousandth of a pixel."""
-    boxes = xyxy.astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
-    rounded: list[list[float]] = boxes.round(4).tolist()
-    return rounded
 
 
 def _write_rows(path: Path, rows: Iterable[dict[str, object]]) -> None:
@@ -126,24 +155,26 @@ def _by_image(rows: Any, label_of: dict[Id, int]) -> dict[Id, list[tuple[int, An
 def _picture(
     image: Any, truth: list[tuple[int, Any]], found: list[tuple[int, Any]], names: tuple[str, ...]
 ) -> Picture:
+    xyxy, scores = _xyxy(found), np.array([row["score"] for _, row in found], np.float64)
     detections = Detections(
-        _xyxy(found),
-        np.array([row["score"] for _, row in found], np.float32),
+        xyxy.astype(np.float32),
+        scores.astype(np.float32),
         np.array([label for label, _ in found], np.int64),
         names,
     )
     return Picture(
         Path(image["file_name"]),
         (image["width"], image["height"]),
-        _xyxy(truth),
+        _xyxy(truth).astype(np.float32),
         np.array([label for label, _ in truth], np.int64),
         np.array([row["iscrowd"] for _, row in truth], np.bool_),
         detections,
         np.array([row["area"] for _, row in truth], np.float32),
+        np.concatenate([xyxy, scores[:, None]], axis=1),
     )
 
 
-def _xyxy(rows: list[tuple[int, Any]]) -> Any:
+def _xyxy(rows: list[tuple[int, Any]]) -> Float64:
     boxes = np.array([row["bbox"] for _, row in rows], np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
-    return boxes.astype(np.float32)
+    return boxes

@@ -1,4 +1,4 @@
-"""Matplotlib's figures as SVG that fits into a page, light or dark, and stands alone as well."""
+"""Matplotlib's figures as SVG that fits into a page, light or dark, and as files of their own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import math
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -24,6 +26,7 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
 COLORS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
 SIZE = (5.0, 3.7)  # inches; beside another on a desk, alone on a phone
 DASH = "\N{EN DASH}"  # no such figure
+DPI = 200  # of PNG files
 NAME = 18  # letters of a class name
 SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",  # real text: small, and any script shows that the reader's fonts have
@@ -45,39 +48,58 @@ SETTINGS: dict[Any, Any] = {
 }
 
 
-def plot(draw: Callable[..., None], size: tuple[float, float], name: str, alt: str) -> str:
-    """One figure as an <svg> element. draw: fills the axes it is given (an `Axes`).
+@dataclass(frozen=True)
+class Plot:
+    """One figure. draw: fills the axes it is given (an `Axes`).
 
     size: inches, at 72 units an inch. name: unlike those of other plots on the page, for ids must
     be. alt: what it shows, for those who hear the page.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
 
-    text = io.StringIO()
-    with rc_context({**SETTINGS, "svg.hashsalt": name}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # the reader's fonts draw it
-        figure = Figure(figsize=size, layout="constrained")  # no pyplot: it asks for a screen
-        draw(figure.subplots())
+    draw: Callable[..., None]
+    size: tuple[float, float]
+    name: str
+    alt: str
+
+    @cached_property  # drawn once, for the page and the file
+    def svg(self) -> str:
+        """As an <svg> element."""
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(text, format="svg", metadata=nothing)
-    svg = text.getvalue()
-    used = set(re.findall(r"#([\w-]+)[)\"]", svg))
-    svg = re.sub(r' id="([\w.-]+)"', lambda m: m[0] if m[1] in used else "", svg)
-    title = f'role="img" aria-label="{escape(printable(alt))}"'
-    return svg[svg.index("<svg") :].replace("<svg", f"<svg {title}", 1)
+        svg = self._saved(format="svg", metadata=nothing).decode()
+        used = set(re.findall(r"#([\w-]+)[)\"]", svg))
+        svg = re.sub(r' id="([\w.-]+)"', lambda m: m[0] if m[1] in used else "", svg)
+        title = f'role="img" aria-label="{escape(printable(self.alt))}"'
+        return svg[svg.index("<svg") :].replace("<svg", f"<svg {title}", 1)
+
+    def png(self) -> bytes:
+        """As the contents of a PNG file."""
+        return self._saved(format="png", dpi=DPI)
+
+    def _saved(self, **how: Any) -> bytes:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+
+        content = io.BytesIO()
+        settings = {**SETTINGS, "svg.hashsalt": self.name}
+        with rc_context(settings), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from")  # the reader's fonts draw it
+            figure = Figure(figsize=self.size, layout="constrained")  # no pyplot: it needs a screen
+            self.draw(figure.subplots())
+            figure.savefig(content, **how)
+        return content.getvalue()
 
 
-def themed(svg: str) -> str:
-    """A plot that takes the colours of the page it stands in."""
+def themed(plot: Plot) -> str:
+    """A plot as an <svg> element that takes the colours of the page it stands in."""
+    svg = plot.svg
     for color, variable in _THEME.items():
         svg = svg.replace(f": {color}", f": {variable}")
     return svg
 
 
-def standalone(svg: str) -> bytes:
-    """A plot as the contents of a file."""
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{svg}'.encode()
+def standalone(plot: Plot) -> bytes:
+    """A plot as the contents of an SVG file."""
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{plot.svg}'.encode()
 
 
 def short(name: str) -> str:

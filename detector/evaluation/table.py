@@ -54,25 +54,51 @@ def tabulate(pictures: Sequence[Picture], classes: int) -> Table:
     truth = Truth(
         _numbers([len(p.labels) for p in pictures]),
         _join([p.labels for p in pictures], np.zeros(0, np.int64)),
-        _join([p.xyxy for p in pictures], np.zeros((0, 4))).astype(np.float64),
+        as_written(_join([p.xyxy for p in pictures], np.zeros((0, 4), np.float32))),
         _join([p.ignore for p in pictures], np.zeros(0, np.bool_)),
         _join([_area(p) for p in pictures], np.zeros(0)).astype(np.float64),
     )
     number = _numbers([len(p.found) for p in pictures])
     labels = _join([p.found.labels for p in pictures], np.zeros(0, np.int64))
-    xyxy = _join([p.found.xyxy for p in pictures], np.zeros((0, 4))).astype(np.float64)
-    scores = _join([p.found.scores for p in pictures], np.zeros(0)).astype(np.float64)
+    boxes = _join([exact_found(p) for p in pictures], np.zeros((0, 5)))
+    xyxy, scores = boxes[:, :4], boxes[:, 4]
     kept = np.argsort(-scores, kind="stable")
     kept = kept[_rank(number[kept] * classes + labels[kept]) < MOST]
     found = Found(number[kept], labels[kept], xyxy[kept], scores[kept])
     return Table(truth, found, len(pictures), classes)
 
 
-def _area(picture: Picture) -> npt.NDArray[np.float32]:
+def exact_found(picture: Picture) -> Float64:
+    """(D, 5) xyxy and score of what was found, as exactly as it is known."""
+    if picture.exact is not None:
+        return picture.exact
+    scores = picture.found.scores.astype(np.float64)
+    return np.concatenate([as_written(picture.found.xyxy), scores[:, None]], axis=1)
+
+
+def as_written(pixels: npt.NDArray[np.float32]) -> Float64:
+    """float32 coordinates as the decimals they came from: 10.1, not 10.1000003815.
+
+    Four decimals below 1,000 pixels, one less for each further digit: what float32 holds. So an
+    overlap that is exactly a half, or an area of exactly 32 squared, stays what the file says.
+    """
+    values = pixels.astype(np.float64)
+    digits = np.floor(np.log10(np.maximum(np.abs(values), 100)))
+    scale = 10.0 ** (6 - digits)
+    return np.asarray(np.round(values * scale) / scale)
+
+
+def as_xywh(xyxy: Float64) -> Float64:
+    """(N, 4) left, top, width, height; 42.1 - 10.1 is 32, not 32.00000000000001."""
+    wh: Float64 = np.round(xyxy[:, 2:] - xyxy[:, :2], 9)
+    return np.concatenate([xyxy[:, :2], wh], axis=1)
+
+
+def _area(picture: Picture) -> npt.NDArray[Any]:
     if picture.area is not None:
         return picture.area
-    size: npt.NDArray[np.float32] = picture.xyxy[:, 2:] - picture.xyxy[:, :2]
-    return size[:, 0] * size[:, 1]
+    size = as_xywh(as_written(picture.xyxy))[:, 2:]
+    return np.asarray(size[:, 0] * size[:, 1])
 
 
 def _numbers(counts: Sequence[int]) -> Int64:

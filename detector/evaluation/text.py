@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from detector.evaluation.analysis import Analysis
 from detector.evaluation.compare import ENOUGH, SURE, Difference
@@ -51,6 +51,26 @@ def comparison_lines(differences: Mapping[str, Difference], a: str, b: str) -> l
     if few := len(classes) - len(judged):
         lines.append(f"{few} more classes are in fewer than {ENOUGH} pictures: too few to tell")
     return lines
+
+
+def figures_lines(
+    a: Mapping[str, float], b: Mapping[str, float], names: Sequence[str]
+) -> list[str]:
+    """Figures that two metrics.json have in common, without intervals. names: of the two files."""
+    shared = [name for name in a if name in b and not (math.isnan(a[name]) or math.isnan(b[name]))]
+    width = max(map(len, [*shared, "AP"])) + 2
+    lines = [f"A: {names[0]}", f"B: {names[1]}", f"{'':<{width}}{'A':>8}{'B':>8}{'B - A':>8}"]
+    lines += [
+        f"{name:<{width}}{number(a[name]):>8}{number(b[name]):>8}{b[name] - a[name]:>+8.2f}"
+        for name in shared
+    ]
+    if apart := len({*a, *b}) - len(shared):
+        lines.append(f"{apart} more figures are known of one of the two only, or of none")
+    return [
+        *lines,
+        "Detections are not kept with these figures, so nothing tells progress from chance, nor "
+        "whether the pictures were the same: `detector evaluate --out` of both does",
+    ]
 
 
 def verdict(difference: Difference) -> str:

@@ -12,14 +12,18 @@ from detector.evaluation.analysis import Float64
 from detector.evaluation.match import NONE, iou
 from detector.evaluation.table import Bool, Table, spans
 
-FIGURES = ("VOC AP50, 11 points", "VOC AP50, all points")
+FORMS = ("11 points", "all points")
+FIGURES = tuple(f"VOC {ap}, {form}" for ap in ("AP50", "AP75") for form in FORMS)
 
 
-def voc_figures(table: Table) -> dict[str, float]:
-    """`FIGURES` in percent: the mean over classes with something to find; nan where none has."""
-    values = voc_ap(table)
+def voc_figures(at_50: Float64, at_75: Float64) -> dict[str, float]:
+    """`FIGURES` in percent: the mean over classes with something to find; nan where none has.
+
+    at_50, at_75: what `voc_ap` gives at IoU 0.5 and 0.75.
+    """
+    values = np.concatenate([at_50, at_75], axis=1)
     known = values[~np.isnan(values[:, 0])]
-    means = known.mean(axis=0) * 100 if len(known) else np.full(2, np.nan)
+    means = known.mean(axis=0) * 100 if len(known) else np.full(len(FIGURES), np.nan)
     return dict(zip(FIGURES, means.tolist(), strict=True))
 
 

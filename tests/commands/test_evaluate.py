@@ -69,7 +69,7 @@ def test_somebodys_results_are_judged_and_written(data, tmp_path, capsys):
     assert "AP                     100.00" in said.out
     assert "no splits, so all 10 pictures are used" in said.err
     assert {p.name for p in out.iterdir()} == {
-        *("metrics.json", "detections.json", "truth.json", "report.html")
+        *("metrics.json", "detections.json", "truth.json", "report.html", "figures")
     }
     assert json.loads((out / "metrics.json").read_text())["AP"] == pytest.approx(100)
     written = json.loads((out / "detections.json").read_text())
@@ -99,7 +99,7 @@ def test_boxes_outside_are_counted(data, tmp_path, capsys):
     file = results(tmp_path / "r.json", shift=300)
     assert run("--data", data, "--detections", file) == 0
     said = capsys.readouterr()
-    assert "10 detections lie outside their picture" in said.err
+    assert "10 detections outside the picture" in said.err
     assert "AP                       0.00" in said.out
 
 
@@ -118,10 +118,12 @@ def test_a_split_leaves_out_the_results_of_others(data, tmp_path, capsys):
         (["--split", "val"], "no --data"),
         (["--data", "nowhere"], "nowhere: no such data card or folder"),
         (["--data", "DATA", "--out", "a/b/c"], "there is no folder"),
+        (["--data", "DATA", "--detections", "r.json", "--model", "m.onnx"], "runs no model"),
         (["--data", "DATA", "--detections", "nowhere.json"], r"nowhere\.json: cannot be read"),
         (["--data", "DATA", "--model", "nowhere.ckpt"], r"nowhere\.ckpt: no such checkpoint"),
         (["--data", "DATA", "--model", "x.ckpt", "--precision", "int8"], "torch runs it"),
-        (["--compare", "nowhere", "DATA"], "nowhere: no whole evaluation"),
+        (["--compare", "nowhere", "DATA"], "nowhere: no evaluation .*expected a folder"),
+        (["--compare", "DATA", "DATA", "--out", "a"], "--compare only prints"),
     ],
 )
 def test_what_it_refuses(data, tmp_path, monkeypatch, capsys, words, message):
@@ -181,3 +183,23 @@ def test_the_reference_detections(capsys):
     said = capsys.readouterr().out
     assert "AP                      37.60" in said
     assert "AP large                64.20" in said
+
+
+def test_two_results_files_are_compared_on_data(data, tmp_path, capsys):
+    bad, good = results(tmp_path / "a.json", 12.0), results(tmp_path / "b.json", 1.0)
+    assert run("--compare", bad, good, "--data", data) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"AP50 .* 100\.00 .*better", said)
+
+
+def test_figures_of_two_training_runs_are_compared_without_an_interval(tmp_path, capsys):
+    for name, ap in (("a", 50.0), ("b", 61.5)):
+        figures = {"AP": ap, "AP50": 70.0, "classes": [{"name": "cat", "AP": None}]}
+        (tmp_path / name).mkdir()
+        content = json.dumps({"models": {"model.onnx": figures}})
+        (tmp_path / name / "metrics.json").write_text(content)
+    assert run("--compare", tmp_path / "a", tmp_path / "b" / "metrics.json") == 0
+    said = capsys.readouterr().out
+    assert re.search(r"AP +50\.00 +61\.50 +\+11\.50", said)
+    assert "1 more figures" in said
+    assert "nothing tells progress from chance" in said

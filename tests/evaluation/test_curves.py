@@ -32,7 +32,7 @@ def test_a_class_that_is_never_found_is_drawn_too():
     nothing = np.zeros(0)
     never = dataclasses.replace(ONE, recall=nothing, precision=nothing, scores=nothing)
     assert not f1_curve(never)[1].any()
-    assert "<svg" in precision_recall([never])
+    assert "<svg" in precision_recall([never]).svg
 
 
 def test_long_curves_are_thinned():
@@ -41,21 +41,23 @@ def test_long_curves_are_thinned():
     long = dataclasses.replace(
         ONE, recall=tp / n, precision=np.full(n, 0.5), scores=np.linspace(1, 0, n)
     )
-    assert len(precision_recall([long])) < 20_000
-    assert len(f1_by_threshold([long], 0.5)) < 40_000
+    assert len(precision_recall([long]).svg) < 20_000
+    assert len(f1_by_threshold([long], 0.5).svg) < 40_000
 
 
 def test_a_plot_says_what_it_shows_and_takes_the_colours_of_its_page():
-    svg = over_steps([("AP", np.array([1.0, 2.0]), np.array([3.0, 55.5]))], "percent", "p")
+    plot = over_steps([("AP", np.array([1.0, 2.0]), np.array([3.0, 55.5]))], "percent", "p")
+    svg = plot.svg
     assert "AP ends at 55.5" in svg
     assert SOFT in svg
-    assert SOFT not in themed(svg)
+    assert SOFT not in themed(plot)
     assert "http" not in svg.replace("http://www.w3.org/", "")
-    assert standalone(svg).startswith(b"<?xml")
+    assert standalone(plot).startswith(b"<?xml")
+    assert plot.png().startswith(b"\x89PNG")
 
 
 def test_the_same_plot_is_the_same_text():
-    assert precision_recall([ONE]) == precision_recall([ONE])
+    assert precision_recall([ONE]).svg == precision_recall([ONE]).svg
 
 
 def test_words():

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import cv2
 import numpy as np
 import pytest
 
@@ -144,7 +145,7 @@ def test_many_classes_show_those_with_enough_boxes(three: Analysis) -> None:
     assert fewest(many) == 15
     assert fewest(many[:24]) == 1
     drawn = figures(replace(three, classes=many, confusion=np.zeros((31, 31), np.int64)))
-    legend = set(re.findall(r">\s*(\d+) \d+\.\d</text>", drawn["precision-recall"]))
+    legend = set(re.findall(r">\s*(\d+) \d+\.\d</text>", drawn["precision-recall"].svg))
     assert len(legend) == 12
     assert all(int(name) >= 15 for name in legend)
 
@@ -185,11 +186,16 @@ def test_nothing_found_and_no_pictures(three: Analysis) -> None:
 
 
 def test_figures_are_written_as_files(three: Analysis, tmp_path: Path) -> None:
-    paths = write_figures(tmp_path / "figures", three)
-    assert {path.stem for path in paths} == set(figures(three))
+    paths = write_figures(tmp_path / "figures", figures(three))
+    assert {path.name for path in paths} == {
+        f"{name}.{suffix}" for name in figures(three) for suffix in ("svg", "png")
+    }
     for path in paths:
+        if path.suffix == ".png":
+            assert cv2.imread(str(path)).shape[1] > 500
+            continue
         root = ElementTree.parse(path).getroot()
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         assert "var(--" not in path.read_text(encoding="utf-8")
     with pytest.raises(DetectorError, match="there is no folder"):
-        write_figures(tmp_path / "no" / "where", three)
+        write_figures(tmp_path / "no" / "where", {})

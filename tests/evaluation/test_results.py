@@ -10,7 +10,7 @@ from detector.data.example import Dataset, Example
 from detector.errors import DetectorError
 from detector.evaluation import results
 from detector.evaluation.identity import Identity
-from detector.evaluation.results import read_list, read_results
+from detector.evaluation.results import read_json, read_results
 
 GOOD = {"image_id": 7, "category_id": 3, "bbox": [1, 2, 30, 40], "score": 0.5}
 IDS = Identity((7, 9), (3, 5), frozenset({11}), frozenset({6}))
@@ -65,6 +65,10 @@ def test_other_splits_and_dropped_classes_are_counted(read):
         ({"bbox": [1, 2, -30, 40]}, "negative width or height; expected .* not two corners"),
         ({"bbox": [1, 2, 3]}, "expected four numbers"),
         ({"bbox": [1, 2, 3, float("inf")]}, "expected four numbers"),
+        ({"score": True}, "score is True; expected a number"),
+        ({"score": 10**400}, "expected a number"),
+        ({"bbox": [1, 2, 3, 1e9]}, "expected four numbers, in pixels"),
+        ({"image_id": [7]}, r"image_id is \[7\]; expected"),
         ({"bbox": "1 2 3 4"}, "bbox is 1 2 3 4; expected a JSON list"),
     ],
 )
@@ -97,10 +101,70 @@ def test_two_gigabytes_are_not_read(tmp_path, monkeypatch, start, message):
 
     monkeypatch.setattr(Path, "read_bytes", never)
     with pytest.raises(DetectorError, match=f"{message}.*expected"):
-        read_list(path)
+        read_json(path)
     assert path.stat().st_size > results.MAX_BYTES
 
 
 def test_a_missing_file(tmp_path):
     with pytest.raises(DetectorError, match=r"no\.json: cannot be read"):
-        read_list(tmp_path / "no.json")
+        read_json(tmp_path / "no.json")
+
+
+@pytest.fixture
+def read_whole(data, tmp_path):
+    """read_whole(images, categories, annotations): a COCO json whose boxes have scores."""
+
+    def make(images, categories, annotations):
+        path = tmp_path / "whole.json"
+        content = {"images": images, "categories": categories, "annotations": annotations}
+        path.write_text(json.dumps(content))
+        return read_results(path, data, IDS, [(64, 48)] * 2)
+
+    return make
+
+
+DOG = {"id": 0, "name": "dog"}
+
+
+def test_a_whole_json_is_matched_by_names(read_whole):
+    images = [{"id": 0, "file_name": "x/B.JPG"}, {"id": 1, "file_name": "z.jpg"}]
+    rows = [{"image_id": i, "category_id": 0, "bbox": [1, 2, 3, 4], "score": 0.5} for i in (0, 1)]
+    found = read_whole(images, [DOG], rows)
+    assert [p.found.names for p in found.pictures] == [[], ["dog"]]
+    assert sum(found.left_out.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("images", "categories", "message"),
+    [
+        ([{"id": 0, "file_name": "z.jpg"}], [DOG], "not one picture .* some of a.jpg, b.jpg"),
+        ([{"id": 0, "file_name": "a.jpg"}], [], "not one class .* some of cat, dog"),
+    ],
+)
+def test_a_whole_json_of_other_data(read_whole, images, categories, message):
+    with pytest.raises(DetectorError, match=message):
+        read_whole(images, categories, [])
+
+
+def test_truth_given_as_detections_has_no_scores(read_whole):
+    row = {"image_id": 0, "category_id": 0, "bbox": [1, 2, 3, 4]}
+    with pytest.raises(DetectorError, match="result 0: score is None"):
+        read_whole([{"id": 0, "file_name": "a.jpg"}], [DOG], [row])
+
+
+def test_file_names_do_as_ids_and_other_digits_are_kept(read):
+    close = [
+        {**GOOD, "image_id": name, "score": s} for name, s in (("a", 0.9), ("a.jpg", 0.9 + 1e-12))
+    ]
+    found = read(close).pictures[0]
+    assert len(found.found) == 2
+    assert found.exact[:, 4].tolist() == [0.9 + 1e-12, 0.9]
+
+
+def test_numbers_of_data_without_ids_are_told(data, tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps([{**GOOD, "image_id": 2, "category_id": 1}]))
+    ids = Identity((1, 2), (1, 2), numbered="the labels bring no ids")
+    found = read_results(path, data, ids, [(64, 48)] * 2)
+    assert found.pictures[1].found.names == ["cat"]
+    assert "image_id is taken to count the pictures from 1" in found.notes[0]

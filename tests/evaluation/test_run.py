@@ -57,12 +57,12 @@ def test_no_readable_picture_is_an_error(examples):
         detect_pictures(Sees(), examples[1:2], ("cat",))
 
 
-def test_truth_is_clipped_and_boxes_without_area_go():
+def test_truth_is_not_clipped_and_inverted_boxes_go():
     boxes = [(-5, 2, 30, 40), (50, 50, 50, 60), (0, 0, 10, 10), (60, 0, 70, 9), (9, 9, 4, 4)]
     one = example("a.jpg", boxes, (False, False, True, False, False))
     picture = labelled(one, (20, 30), Detections.empty(("cat",)))
-    assert picture.xyxy.tolist() == [[0, 2, 20, 30], [0, 0, 10, 10]]
-    assert picture.ignore.tolist() == [False, True]
+    assert picture.xyxy.tolist() == [list(box) for box in boxes[:4]]
+    assert picture.ignore.tolist() == [False, False, True, False]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])

@@ -8,7 +8,7 @@ import pytest
 from detector.errors import DetectorError
 from detector.evaluation.analyse import analyse
 from detector.evaluation.identity import Identity
-from detector.evaluation.saved import load, save
+from detector.evaluation.saved import is_whole, load, load_figures, save
 
 NAMES = ("cat", "dog", "bird")
 
@@ -68,3 +68,22 @@ def test_areas_come_back(tmp_path, coco_val):
     after = np.concatenate([p.area for p in load(tmp_path)[0]])
     assert before == pytest.approx(after)
     assert len(before) > 50
+
+
+def test_figures_alone(tmp_path):
+    content = {"AP": 50.0, "AP50": 60.0, "AP large": None, "classes": [{"name": "cat", "AP": 50.0}]}
+    file = tmp_path / "metrics.json"
+    for text in (content, {"models": {"model.onnx": content, "model-int8.onnx": {}}}):
+        file.write_text(json.dumps(text))
+        assert not is_whole(tmp_path)
+        for place in (file, tmp_path):
+            figures = load_figures(place)
+            assert (figures["AP"], figures["AP cat"]) == (50, 50)
+            assert np.isnan(figures["AP large"])
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"models": {}}', '{"AP": 1, "classes": []}'])
+def test_what_has_no_figures(tmp_path, text):
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(DetectorError, match=r"no evaluation .*expected a folder"):
+        load_figures(tmp_path)

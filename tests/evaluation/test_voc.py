@@ -1,12 +1,19 @@
 """VOC's AP: the published toy example, and an independent count with difficult boxes."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from detector.data.picture_size import displayed_size
+from detector.evaluation.results import ranked
 from detector.evaluation.table import tabulate
-from detector.evaluation.voc import voc_ap, voc_figures
+from detector.evaluation.voc import FIGURES, voc_ap, voc_figures
 
 BOX = [0, 0, 100, 100]
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 @pytest.mark.parametrize(("iou", "figures"), [(0.5, (88.64, 89.58)), (0.75, (49.24, 50.97))])
@@ -93,5 +100,61 @@ def test_nothing_found_is_0_and_nothing_to_find_is_nan(picture):
     ap = voc_ap(tabulate([picture([(0, BOX)])], 3))
     assert ap[0].tolist() == [0, 0]
     assert np.isnan(ap[1:]).all()
-    assert list(voc_figures(tabulate([picture([(0, BOX)])], 3)).values()) == [0, 0]
-    assert np.isnan(list(voc_figures(tabulate([picture()], 3)).values())).all()
+    figures = voc_figures(ap, np.array([[0.5, 1.0], [1.0, 1.0], [np.nan, np.nan]]))
+    assert figures == dict(zip(FIGURES, (0, 0, 50, 100), strict=True))
+    nothing = voc_ap(tabulate([picture()], 3))
+    assert np.isnan(list(voc_figures(nothing, nothing).values())).all()
+
+
+def test_a_class_of_difficult_boxes_alone_is_not_in_the_mean(picture):
+    truth = [(0, BOX), (1, BOX)]
+    table = tabulate([picture(truth, [(0, 0.9, BOX), (1, 0.9, BOX)], ignore=[1])], 3)
+    ap = voc_ap(table)
+    assert ap[0].tolist() == [1, 1]
+    assert np.isnan(ap[1:]).all()
+    assert set(voc_figures(ap, ap).values()) == {100}
+
+
+@pytest.mark.parametrize("dialect", ["abs_xywh", "abs_xyx2y2", "rel_xywh", "coco_format"])
+def test_every_dialect_of_the_shared_detections(voc_100, dialect):
+    """Read here with none of our readers; float text keeps six digits, hence the tolerance."""
+    names = voc_100[0].found.class_names
+    classes = (SHARED / "voc-toy" / "voc.names").read_text().split("\n")
+    rows = {p.path.stem: (p, []) for p in voc_100}
+    if dialect == "coco_format":
+        content = json.loads((SHARED / "voc-100" / "dets" / dialect / "coco_dets.json").read_text())
+        stem = {image["id"]: Path(image["file_name"]).stem for image in content["images"]}
+        kind = {c["id"]: c["name"] for c in content["categories"]}
+        for one in content["annotations"]:
+            x, y, w, h = one["bbox"]
+            row = (kind[one["category_id"]], one["score"], x, y, x + w, y + h)
+            rows[stem[one["image_id"]]][1].append(row)
+    else:
+        for file in (SHARED / "voc-100" / "dets" / dialect).glob("*.txt"):
+            for line in file.read_text().splitlines():
+                label, score, *box = map(float, line.split())
+                rows[file.stem][1].append(
+                    (classes[int(label)], score, *in_corners(dialect, box, file.stem))
+                )
+    read = []
+    for one, found in rows.values():
+        boxes = [
+            (names.index(name), score, [x1 - 1, y1 - 1, x2, y2])
+            for name, score, x1, y1, x2, y2 in found
+            if name in names
+        ]
+        read.append(replace(one, found=ranked(boxes, names)))
+    expected = voc_ap(tabulate(voc_100, len(names)))
+    assert voc_ap(tabulate(read, len(names))) == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    assert 0.5 < np.nanmean(expected) < 0.7
+
+
+def in_corners(dialect, box, stem):
+    if dialect == "abs_xyx2y2":
+        return box
+    if dialect == "rel_xywh":
+        width, height = displayed_size(SHARED / "voc-100" / "images" / f"{stem}.jpg")
+        x, y, w, h = np.multiply(box, [width, height, width, height]).tolist()
+        return [round(v) for v in (x - w / 2, y - h / 2, x + w / 2, y + h / 2)]
+    x, y, w, h = box
+    return [x, y, x + w, y + h]
