@@ -6,7 +6,8 @@ import importlib
 import re
 import sys
 import threading
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -46,6 +47,9 @@ class Engine(Protocol):
 
         The arrays are the engine's own and hold until this thread's next call.
         """
+
+    def start(self, batch: npt.NDArray[np.uint8]) -> Callable[[], Outputs]:
+        """As `infer`, in the background where the engine can: the call returned waits for it."""
 
 
 def load_engine(
@@ -131,13 +135,29 @@ class OpenVINOEngine:
         self.description = f"OpenVINO {version}, {threads} threads, {streams} streams"
 
     def infer(self, batch: npt.NDArray[np.uint8]) -> Outputs:
-        """See Engine. A request a thread: one request cannot run twice at a time."""
+        """See Engine."""
+        request = self._request()
+        request.infer([batch], share_inputs=True)
+        return _results(request)
+
+    def start(self, batch: npt.NDArray[np.uint8]) -> Callable[[], Outputs]:
+        """See Engine."""
+        request = self._request()
+        request.start_async([batch], share_inputs=True)
+
+        def wait() -> Outputs:
+            request.wait()
+            # `batch` is named so that it outlives the request, which reads it where it lies.
+            assert batch is not None
+            return _results(request)
+
+        return wait
+
+    def _request(self) -> Any:
+        """This thread's own: one request cannot run twice at a time."""
         if not hasattr(self._local, "request"):
             self._local.request = self._compiled.create_infer_request()
-        request = self._local.request
-        request.infer([batch], share_inputs=True)
-        boxes, scores = (request.get_tensor(name).data[0] for name in _OUTPUTS)
-        return boxes, scores
+        return self._local.request
 
 
 class OnnxRuntimeEngine:
@@ -163,6 +183,16 @@ class OnnxRuntimeEngine:
         """See Engine."""
         boxes, scores = self._session.run(_OUTPUTS, {"frame": batch})
         return boxes[0], scores[0]
+
+    def start(self, batch: npt.NDArray[np.uint8]) -> Callable[[], Outputs]:
+        """See Engine. It runs when waited for: each run has every core already."""
+        return partial(self.infer, batch)
+
+
+def _results(request: Any) -> Outputs:
+    """Boxes and scores of a request of OpenVINO's that is done; the memory stays its own."""
+    boxes, scores = (request.get_tensor(name).data[0] for name in _OUTPUTS)
+    return boxes, scores
 
 
 def _compile(

@@ -20,6 +20,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from detector.autosize import AutoSize
 from detector.banner import draw_banner
 from detector.detections import Detections
 from detector.draw import draw_detections, draw_overlay
@@ -58,7 +59,7 @@ class LiveRun:
     """
 
     source: Source
-    detector: Detector
+    detector: Detector | AutoSize
     view: View
     sinks: Sequence[Sink]
     say: Say

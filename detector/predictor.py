@@ -17,10 +17,11 @@ import numpy.typing as npt
 from detector import metadata
 from detector.cpu import has_int8_dot
 from detector.detections import Detections, select
-from detector.engine import load_engine
+from detector.engine import Outputs, load_engine
 from detector.errors import DetectorError
 from detector.images import as_bgr, read_image
 from detector.preprocess import to_batch
+from detector.scales import Passes, in_order, shares
 
 WEIGHTS = Path(__file__).parent / "weights"
 COCO_FLOAT = WEIGHTS / "ssdlite_mobilenet_v2_coco.onnx"
@@ -49,10 +50,11 @@ class Detector:
     engine: "openvino" or "onnxruntime". precision: "float" or "int8" choose between `NAME.onnx`
     and `NAME-int8.onnx` beside it; "auto" runs the file named, and of the embedded model int8
     where the CPU is faster at it. size: side of the network's input in pixels, default what the
-    model was trained at; more finds smaller objects and takes longer. score, iou: thresholds in
-    0..1, default the model's own. classes: names to look for, default (or none) all. top_k: at
-    most so many detections a picture. threads: cores to use, 0 for all. streams: inferences to run
-    side by side when several threads call `detect_timed`.
+    model was trained at; more finds smaller objects and takes longer. scales: several sizes at
+    once instead, such as (300, 512): large objects from the small input, small ones from the large
+    one. score, iou: thresholds in 0..1, default the model's own. classes: names to look for,
+    default (or none) all. top_k: at most so many detections a picture. threads: cores to use, 0 for
+    all. streams: inferences to run side by side when several threads call `detect_timed`.
 
     Raises DetectorError for any of these that makes no sense, naming what would.
     """
@@ -70,6 +72,7 @@ class Detector:
         top_k: int = 100,
         threads: int = 0,
         streams: int = 1,
+        scales: Sequence[int] | None = None,
     ) -> None:
         self.path = choose_file(model, precision)
         self.metadata = metadata.read(self.path)
@@ -83,15 +86,22 @@ class Detector:
         self.iou = in_unit("iou", self.metadata.iou if iou is None else iou)
         self.top_k = in_range("top_k", top_k, 1, MAX_TOP_K)
         self._columns = _columns(self.class_names, classes)
-        side = in_range("size", self.metadata.input_size if size is None else size, *SIZES)
-        self.size_hw = (side, side)
-        self.engine = load_engine(
-            self.path,
-            self.size_hw,
-            name=engine,
-            threads=in_range("threads", threads, 0, MAX_THREADS),
-            streams=in_range("streams", streams, 1, MAX_THREADS),
-        )
+        self.sizes = _sizes(size, scales, self.metadata.input_size)
+        threads = in_range("threads", threads, 0, MAX_THREADS)
+        streams = in_range("streams", streams, 1, MAX_THREADS)
+        engines = [
+            load_engine(self.path, (side, side), name=engine, threads=threads, streams=streams)
+            for side in self.sizes
+        ]
+        # Of several sizes the largest speaks for all: they differ in nothing else.
+        self.engine, self.size_hw = engines[-1], (self.sizes[-1], self.sizes[-1])
+        ranges = shares(self.sizes, self.metadata.input_size)
+        self._passes = Passes(engines, ranges) if len(engines) > 1 else None
+
+    @property
+    def at(self) -> str:
+        """The input size in words: `300 px`, or `300 + 512 px`."""
+        return " + ".join(map(str, self.sizes)) + " px"
 
     # Any hides what no signature can tell: a list of pictures from a list of anything else.
     @overload
@@ -135,9 +145,9 @@ class Detector:
         score: a threshold in 0..1 for this frame only.
         """
         start = time.perf_counter()
-        batch = to_batch(frame_bgr, self.size_hw)
+        batches = [to_batch(frame_bgr, (side, side)) for side in self.sizes]
         prepared = time.perf_counter()
-        boxes, scores = self.engine.infer(batch)
+        boxes, scores = self._infer(batches)
         if scores.shape[1] != len(self.class_names):
             raise DetectorError(
                 f"{self.path}: scores {scores.shape[1]} classes but names "
@@ -158,6 +168,21 @@ class Detector:
         done = time.perf_counter()
         seconds = (prepared - start, inferred - prepared, done - inferred)
         return found, Timing(*(1e3 * s for s in seconds))
+
+    def _infer(self, batches: Sequence[UInt8]) -> Outputs:
+        """Boxes and scores, of one pass or of several made one."""
+        if self._passes is None:
+            return self.engine.infer(batches[0])
+        return self._passes.infer(batches)
+
+
+def _sizes(size: int | None, scales: Sequence[int] | None, native: int) -> list[int]:
+    """The sides of every pass, ascending; DetectorError for sides that cannot be."""
+    if scales is None:
+        return [in_range("size", native if size is None else size, *SIZES)]
+    if size is not None:
+        raise DetectorError(f"size {size} and scales exclude each other; name all in scales")
+    return in_order([in_range("scales", side, *SIZES) for side in scales])
 
 
 def _picture(source: object) -> UInt8:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
@@ -17,6 +17,10 @@ from detector.errors import DetectorError, SourceLostError
 from detector.frame import Source
 from detector.sinks import Sink
 from detector.stats import RunStats
+
+if TYPE_CHECKING:
+    from detector.autosize import AutoSize
+    from detector.predictor import Detector
 
 FALLBACK_VIDEO, FALLBACK_FOLDER = "detector-demo.mp4", "detector-demo"
 PICTURES_FPS = 1.0  # a folder in a window or on a page: time to look at each
@@ -43,6 +47,8 @@ class Demo:
     """Start a file again at its end."""
     retry: int = 10
     """Tries in a row to get a lost camera or stream back before giving up (exit code 3)."""
+    fps: float = 30.0
+    """Frames a second that --size auto holds."""
     overlay: bool = True
     """Write frame rate and times onto the picture."""
     host: str = "127.0.0.1"
@@ -128,9 +134,9 @@ class Demo:
         if stop.is_set():
             return
         streams = 1 if source.is_live else (self.options.threads or usable_cores())
-        detector = self.options.load(streams=streams)
-        side, engine = detector.size_hw[1], detector.engine.description
-        say(f"{source.description}: {detector.path.name} at {side} px, {engine}")
+        detector = self._detector(streams)
+        about = f"{detector.path.name} at {detector.at}, {detector.engine.description}"
+        say(f"{source.description}: {about}")
         if url := getattr(view, "url", ""):
             say(f"watch it at {url} (Ctrl-C ends)")
         run = LiveRun(source, detector, view, sinks, say, stop, stats=stats)
@@ -142,6 +148,16 @@ class Demo:
         finally:
             for line in [*stats.summary(), *source.warnings]:
                 say(line)
+
+    def _detector(self, streams: int) -> Detector | AutoSize:
+        """What detects: of one size, of several, or of one that follows the load."""
+        if self.options.size != "auto":
+            return self.options.load(streams=streams)
+        from detector.autosize import AutoSize
+
+        if self.options.scales is not None:
+            raise DetectorError("--size auto and --scales exclude each other; choose one")
+        return AutoSize(lambda side: replace(self.options, size=side).load(), self.fps, say=say)
 
 
 def say(line: str) -> None:

@@ -138,7 +138,7 @@ def _cost(
         yield f"{pictures}, {objects} found, {median:.1f} ms a picture (median, without reading)"
     engine = detector.engine
     yield (
-        f"{detector.path.name} at {detector.size_hw[1]} px, {engine.description}: "
+        f"{detector.path.name} at {detector.at}, {engine.description}: "
         f"loaded in {loaded_s:.2f} s ({engine.origin}){peak_memory()}"
     )
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from detector.errors import DetectorError
+
 if TYPE_CHECKING:
     from detector.predictor import Detector
 
@@ -35,8 +37,14 @@ class ModelOptions:
     """Of two boxes of a class that overlap by more, keep the better."""
     top_k: int = 100
     """At most so many detections a picture."""
-    size: Annotated[int | None, shown("PIXELS", "the model's own, mostly 300")] = None
-    """Side of the network's input, 96 to 1280: more finds smaller objects and takes longer."""
+    size: Annotated[
+        int | Literal["auto"] | None, shown("PIXELS", "the model's own, mostly 300")
+    ] = None
+    """Side of the network's input, 96 to 1280: more finds smaller objects and takes longer. In the
+    demo also auto: the largest that holds --fps."""
+    scales: Annotated[Names, shown("PIXELS,PIXELS", "one size")] = None
+    """Accurate mode: several sizes at once, as 300,512. Large objects are taken from the small one,
+    small objects from the large one."""
     engine: Literal["openvino", "onnxruntime"] = "openvino"
     """What runs the network; onnxruntime is an extra install."""
     precision: Literal["auto", "float", "int8"] = "auto"
@@ -49,18 +57,40 @@ class ModelOptions:
         """The Detector these options mean; DetectorError where they make no sense."""
         from detector.predictor import Detector
 
+        scales = self.sizes()
         return Detector(
             self.model,
             engine=self.engine,
             precision=self.precision,
-            size=self.size,
+            size=self.fixed_size(),
             score=self.score,
             iou=self.iou,
             classes=split_names(self.classes or ()),
             top_k=self.top_k,
             threads=self.threads,
             streams=streams,
+            scales=scales,
         )
+
+    def fixed_size(self) -> int | None:
+        """`size`; DetectorError for auto, which needs a frame rate to hold."""
+        if self.size == "auto":
+            raise DetectorError(
+                "--size auto: only one size at a time, in `detector demo`; expected pixels here"
+            )
+        return self.size
+
+    def sizes(self) -> list[int] | None:
+        """`scales` as numbers; DetectorError for what is none."""
+        if self.scales is None:
+            return None
+        try:
+            return [int(word) for word in split_names(self.scales)]
+        except ValueError:
+            given = " ".join(self.scales)
+            raise DetectorError(
+                f"--scales {given}: expected sizes in pixels, for instance 300,512"
+            ) from None
 
 
 # How a verb takes them: as --size, not --options.size, under the heading "model options".

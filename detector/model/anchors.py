@@ -1,7 +1,8 @@
 """Where the default boxes (anchors) stand, at any input size.
 
 A trained head predicts offsets from anchors, so at another input size the anchors must stay where
-the network learned to see them: same size in pixels, on the grid of receptive-field centres.
+the network learned to see them: same size in pixels, on the grid of receptive-field centres, drawn
+in at the borders as training at the native size drew them (docs/resolution.md).
 `detector.export.decoder` writes the same arithmetic into model files.
 """
 
@@ -17,6 +18,10 @@ from detector.model.boxes import cxcywh_to_xyxy, iou_matrix
 
 # Width over height. The COCO models' configuration spells one third 0.3333.
 RATIOS = (1.0, 2.0, 0.5, 3.0, 0.3333)
+# By cells a side at the native size: how anchors grow with the input, as an exponent of its side.
+# The cells of coarse maps see the borders, and the network measures by them. Chosen from nine such
+# sets on COCO 2017 train at 512 px (docs/resolution.md).
+GROWTH = {1: 1.0, 2: 1.0, 3: 0.5}
 CHUNK = 128  # boxes compared with all anchors at a time
 
 
@@ -75,7 +80,8 @@ def anchors_cxcywh(spec: AnchorSpec, size_hw: tuple[int, int]) -> Tensor:
         stride = spec.first_stride * 2**k
         cy = centres_px(spec.native_size, height, stride) / height
         cx = centres_px(spec.native_size, width, stride) / width
-        wh = torch.tensor(shapes) * spec.native_size / torch.tensor([width, height])
+        shrink = spec.native_size / torch.tensor([width, height])
+        wh = torch.tensor(shapes) * shrink ** (1 - growth(spec.native_size, stride))
         cells = torch.cartesian_prod(cy, cx).flip(1)  # (cells, 2), x before y
         each = torch.cat(
             [cells[:, None].expand(-1, len(shapes), 2), wh[None].expand(len(cells), -1, 2)], dim=-1
@@ -93,25 +99,59 @@ def best_ious(spec: AnchorSpec, size_hw: tuple[int, int], boxes_xyxy: Tensor) ->
     return best
 
 
-def centres_px(native: int, side: int, stride: int) -> Tensor:
-    """Anchor centres along one axis of the map of `stride`: (n,) pixels, n = ceil(side / stride).
+def growth(native: int, stride: int) -> float:
+    """Anchors of the map of `stride` grow as (side / native) to the power of this; mostly 0."""
+    return GROWTH.get(-(-native // stride), 0.0)
 
-    At the native size they divide the side evenly, (i + 0.5) / n, as in training. At any other they
-    follow the receptive fields' centres: under SAME padding (see `SameConv2d`) the last cell's is
-    the last pixel, and each earlier one is a stride before. Those are moved by `learned_shift_px`.
+
+def fields_px(side: int, stride: int) -> Tensor:
+    """Receptive fields' centres along one axis of the map of `stride`: (n,) pixels.
+
+    n = ceil(side / stride).
+    Under SAME padding (see `SameConv2d`) the last cell's is the last pixel, and each earlier one is
+    a stride before.
     """
     n = -(-side // stride)
-    i = torch.arange(n, dtype=torch.float32)
-    if side == native:
-        return (i + 0.5) * (side / n)
-    return side - 0.5 - stride * (n - 1 - i) + learned_shift_px(native, stride)
+    return side - 0.5 - stride * (n - 1 - torch.arange(n, dtype=torch.float32))
 
 
-def learned_shift_px(native: int, stride: int) -> float:
-    """How far an anchor lies from its receptive field's centre, on average over the native grid.
+def centres_px(native: int, side: int, stride: int) -> Tensor:
+    """Anchor centres along one axis of the map of `stride`: (n,) pixels.
 
-    Training at the native size taught the head to expect it, so it holds at every size.
+    At the native size they divide the side evenly, (i + 0.5) / n, as in training. That grid is
+    finer than the fields', so training taught the head a shift from each field that depends on how
+    far the borders are. At any size, near a border it is that of the same place in training, and
+    where training never was, in between, their mean. A lone cell sees the whole picture and
+    measures from its middle.
     """
-    n = -(-native // stride)
-    mean_anchor, mean_field = native / 2, native - 0.5 - stride * (n - 1) / 2
-    return mean_anchor - mean_field
+    fields = fields_px(side, stride)
+    drawn = draw_in(native, stride)
+    if len(fields) == 1:
+        return torch.tensor([side / 2])
+    left = (drawn.middle - fields).clamp(min=0)
+    right = (drawn.reach - (side - 0.5 - fields)).clamp(min=0)
+    return fields + drawn.shift + drawn.slope * (left - right)
+
+
+@dataclass(frozen=True)
+class DrawIn:
+    """How training at the native size drew the anchors in, along one axis of a map.
+
+    cells: a side. middle: of the fields' centres, pixels from the left; reach: from there to the
+    last one. shift: from field to anchor, on average, in pixels; slope: how much more of it for
+    each pixel nearer to a border than the middle is.
+    """
+
+    cells: int
+    middle: float
+    reach: float
+    shift: float
+    slope: float
+
+
+def draw_in(native: int, stride: int) -> DrawIn:
+    """See DrawIn; `native` side and `stride` in pixels."""
+    cells = -(-native // stride)
+    reach = stride * (cells - 1) / 2
+    middle = native - 0.5 - reach
+    return DrawIn(cells, middle, reach, native / 2 - middle, 1 - native / cells / stride)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from detector.data.loading import Pictures
-from detector.model.anchors import AnchorSpec, best_ious
+from detector.model.anchors import AnchorSpec, best_ious, growth
 from detector.training.options import AnchorChoice
 
 Float = npt.NDArray[np.float64]
@@ -117,16 +117,20 @@ def fit_anchors(own: AnchorSpec, boxes: npt.NDArray[np.float32], side: int) -> A
     scale = side / own.native_size
     wanted = (boxes[:, 2:] - boxes[:, :2]).astype(np.float64) * scale
     limits = _limits(own)
-    made = [_fit_maps(own, wanted, limits * factor) for factor in sorted({1.0, scale})]
+    made = [_fit_maps(own, wanted, limits * factor, scale) for factor in sorted({1.0, scale})]
     return max(made, key=lambda spec: met(spec, boxes, side).mean_iou)
 
 
-def _fit_maps(own: AnchorSpec, wanted: Float, limits: Float) -> AnchorSpec:
-    """Cluster sizes, (G, 2) in parts of the native size, map by map; limits: (maps - 1,)."""
+def _fit_maps(own: AnchorSpec, wanted: Float, limits: Float, scale: float) -> AnchorSpec:
+    """Cluster sizes, (G, 2) in parts of the native size, map by map; limits: (maps - 1,).
+
+    scale: of the input to the native size, with which anchors of coarse maps grow by themselves.
+    """
     maps = np.digitize(np.sqrt(wanted.prod(axis=1)), limits)
     shapes = []
     for k, old in enumerate(own.shapes_wh):
-        mine = wanted[maps == k]
+        grown = scale ** growth(own.native_size, own.first_stride * 2**k)
+        mine = wanted[maps == k] / grown
         kinds = len(np.unique(mine.round(4), axis=0))  # boxes of one size differ by rounding
         count = min(len(old), len(mine) // BOXES_PER_SHAPE, kinds)
         shapes.append(_in_place_of(old, iou_kmeans(mine, count)) if count else old)

@@ -12,7 +12,9 @@ from detector.model.anchors import (
     anchors_cxcywh,
     best_ious,
     centres_px,
-    learned_shift_px,
+    draw_in,
+    fields_px,
+    growth,
     ssd_spec,
 )
 from detector.model.boxes import cxcywh_to_xyxy, decode
@@ -44,13 +46,16 @@ def test_first_and_last_by_hand() -> None:
 
 @given(SIDES, SIDES)
 @settings(max_examples=30, deadline=None)
-def test_shapes_keep_their_pixels_at_any_size(height: int, width: int) -> None:
+def test_shapes_keep_their_pixels_at_any_size_but_on_coarse_maps(height: int, width: int) -> None:
     spec = ssd_spec()
     anchors = anchors_cxcywh(spec, (height, width))
     per_map = [-(-height // 2**k) * -(-width // 2**k) for k in range(4, 10)]
     assert len(anchors) == sum(n * k for n, k in zip(per_map, spec.per_map, strict=True))
-    last = anchors[-6:, 2:] * torch.tensor([width, height])
-    torch.testing.assert_close(last, torch.tensor(spec.shapes_wh[-1]) * 300)
+    first = anchors[:3, 2:] * torch.tensor([width, height])
+    torch.testing.assert_close(first, torch.tensor(spec.shapes_wh[0]) * 300)
+    # What the last map finds fills the picture, whatever its size.
+    torch.testing.assert_close(anchors[-6:, 2:], torch.tensor(spec.shapes_wh[-1]))
+    assert [growth(300, 16 * 2**k) for k in range(6)] == [0, 0, 0, 0.5, 1, 1]
 
 
 @given(SIDES, SIDES)
@@ -70,11 +75,26 @@ def test_at_the_native_size_centres_divide_the_side_evenly(stride: int) -> None:
     torch.testing.assert_close(centres, (torch.arange(n) + 0.5) * 300 / n)
 
 
-@given(st.integers(96, 640).filter(lambda side: side != 300), STRIDES)
-def test_elsewhere_centres_are_a_stride_apart(side: int, stride: int) -> None:
+@given(st.integers(96, 1280), STRIDES)
+def test_elsewhere_they_are_those_of_training_at_the_same_distance_from_a_border(
+    side: int, stride: int
+) -> None:
+    """From the right the fields' phase is that of training, so whole cells can be compared."""
+    drawn, fields = draw_in(300, stride), fields_px(side, stride)
     centres = centres_px(300, side, stride)
-    assert len(centres) == -(-side // stride)
-    assert torch.all(centres.diff() == stride)
+    assert len(centres) == len(fields) == -(-side // stride)
+    assert torch.all(fields.diff() == stride)
+    if len(centres) == 1:
+        assert centres.tolist() == [side / 2]
+        return
+    assert torch.all(centres.diff() > 0)
+    shift = centres - fields
+    far = (fields >= drawn.middle) & (side - 0.5 - fields >= drawn.reach)
+    torch.testing.assert_close(shift[far], torch.full_like(shift[far], drawn.shift))
+    if drawn.cells > 1 and side > 300 + stride:
+        trained = centres_px(300, 300, stride) - fields_px(300, stride)
+        half = drawn.cells // 2
+        torch.testing.assert_close(shift[-half:], trained[-half:], atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("side", [95, 96, 97, 104, 111, 127, 128])
@@ -86,7 +106,7 @@ def test_centres_follow_the_true_receptive_fields(side: int) -> None:
         conv = SameConv2d(1, 1, 3, 2)
         torch.nn.init.ones_(conv.weight)
         y = conv(y)
-    fields = centres_px(300, side, 16) - learned_shift_px(300, 16)
+    fields = fields_px(side, 16)
     checked = 0
     for i, centre in enumerate(fields.tolist()):
         (gradient,) = torch.autograd.grad(y[0, 0, 0, i], row, retain_graph=True)
@@ -98,11 +118,9 @@ def test_centres_follow_the_true_receptive_fields(side: int) -> None:
 
 
 @given(STRIDES)
-def test_the_learned_shift_is_the_mean_distance_of_the_two_grids(stride: int) -> None:
-    even = centres_px(300, 300, stride)
-    n = len(even)
-    fields = 300 - 0.5 - stride * (n - 1 - torch.arange(n))
-    assert (even - fields).mean().item() == pytest.approx(learned_shift_px(300, stride), abs=1e-4)
+def test_the_mean_shift_is_the_mean_distance_of_the_two_grids(stride: int) -> None:
+    shift = centres_px(300, 300, stride) - fields_px(300, stride)
+    assert shift.mean().item() == pytest.approx(draw_in(300, stride).shift, abs=1e-4)
 
 
 def test_best_ious_are_those_of_the_best_anchor() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from detector.model.anchors import centres_px, learned_shift_px
+from detector.model.anchors import fields_px
 from detector.model.checkpoint import ModelCard, build
 from detector.model.cost import layer_costs
 from detector.model.layers import ConvBN, SameConv2d, SameMaxPool2d
@@ -124,13 +124,13 @@ def test_what_does_not_come_from_the_images_has_no_field() -> None:
     [("mobilenet_v1", 299), ("mobilenet_v2", 320), ("mobilenet_v3_small", 387)],
 )
 def test_anchors_stand_on_the_fields_centres(backbone: str, side: int) -> None:
-    """`centres_px` has a formula for where padding puts the fields; here they are followed."""
+    """`fields_px` has a formula for where padding puts the fields; here they are followed."""
     with torch.device("meta"):
         rows = layer_costs(build(ModelCard(("a",), 0.25, backbone)), (side, side))
     fields = [r.field for r in rows if re.fullmatch(r"class_heads.*depthwise\.conv", r.name)]
     assert [field.stride for field in fields] == [16, 32, 64, 128, 256, 512]
     for field in fields:
-        found = centres_px(300, side, field.stride) - learned_shift_px(300, field.stride)
+        found = fields_px(side, field.stride)
         cells = torch.arange(len(found))
         centres = (field.low + field.high + 1) / 2 + field.stride * cells
         torch.testing.assert_close(found, centres)

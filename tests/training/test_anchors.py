@@ -64,8 +64,12 @@ def test_small_objects_are_met_better_and_coarse_maps_stay():
 def test_large_inputs_have_anchors_as_large():
     rng = np.random.default_rng(2)
     boxes = boxes_of(*rng.uniform(0.5, 0.9, (200, 2)), each=1)
-    fitted = fit_anchors(OWN, boxes, 600)
-    assert met(OWN, boxes, 600).recall < 0.6
+    own = met(OWN, boxes, 600)
+    assert own.recall > 0.95  # those of the coarse maps grow with the input
+    assert met(fit_anchors(OWN, boxes, 600), boxes, 600).mean_iou > own.mean_iou + 0.05
+    fine = replace(OWN, shapes_wh=OWN.shapes_wh[:3])  # those of these maps do not
+    assert met(fine, boxes, 600).recall < 0.6
+    fitted = fit_anchors(fine, boxes, 600)
     assert met(fitted, boxes, 600).recall > 0.95
     assert fitted.native_size == OWN.native_size  # centres stay where the weights expect them
 
@@ -141,7 +145,8 @@ def test_auto_fits_where_the_weights_own_meet_nothing(pictures):
 
 
 def test_what_is_said_of_objects_larger_than_any_anchor(pictures):
-    _, line = choose_anchors(ssd_spec(96, low=0.5, high=0.7), pictures, 480, "auto")
+    own = replace(ssd_spec(96, maps=2, low=0.5, high=0.7), first_stride=8)  # none that grow
+    _, line = choose_anchors(own, pictures, 480, "auto")
     assert line.endswith("; the missed are large: try --size 96")
 
 
