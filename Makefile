@@ -5,10 +5,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo web test lint clean
 
 demo: $(VENV)/.base
 	$(BIN)/python demo.py $(ARGS)
+
+# What the page of `detector serve` runs on; needs npm and a network, once.
+web: $(VENV)/.base
+	$(BIN)/detector serve --build
 
 test: $(VENV)/.dev
 	# The fast ones first, and in a process of their own: the slow ones load every library there is.

@@ -27,8 +27,9 @@ VERBS = {
     "evaluate": ("detector.commands.evaluate", "Evaluate"),
     "analyze": ("detector.commands.analyze", "Analyze"),
     "benchmark": ("detector.commands.benchmark", "Benchmark"),
-    "export": ("detector.commands.weights", "Export"),
-    "quantize": ("detector.commands.weights", "Quantize"),
+    "serve": ("detector.commands.serve", "Serve"),
+    "export": ("detector.commands.export", "Export"),
+    "quantize": ("detector.commands.quantize", "Quantize"),
     "import-tf": ("detector.commands.weights", "ImportTf"),
 }
 # What the base install lacks: a verb that needs one of these says how to get it.

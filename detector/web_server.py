@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -50,9 +51,10 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, who: str = "--view web") -> socket.socket:
     """A listening TCP socket; DetectorError names the address, the port and the option to change.
 
+    who: what the error begins with.
     Bound here and not by uvicorn, which would log the failure and exit the process.
     """
     if not 0 <= port <= 65535:  # getaddrinfo would wrap it round
@@ -72,7 +74,7 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         raise DetectorError(
-            f"--view web: cannot serve on {host} port {port} ({error.strerror}); "
+            f"{who}: cannot serve on {host} port {port} ({error.strerror}); "
             "give another --port (0 takes any free one) or --host"
         ) from error
     return bound
@@ -97,14 +99,14 @@ def quiet_config(app: ASGIApp) -> uvicorn.Config:
     )
 
 
-def with_headers(app: ASGIApp) -> ASGIApp:
-    """Put `_HEADERS` on every answer, refusals included."""
+def with_headers(app: ASGIApp, headers_of_all: Mapping[str, str] = _HEADERS) -> ASGIApp:
+    """Put these headers (default: the web view's) on every answer, refusals included."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         async def sendwith_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in headers_of_all.items():
                     headers[name] = value
             await send(message)
 

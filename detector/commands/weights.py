@@ -1,4 +1,4 @@
-"""`detector import-tf`, `export` and `quantize`: how the embedded model files are made."""
+"""`detector import-tf`: with `export` and `quantize`, how the embedded model files are made."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from detector.errors import DetectorError
+from detector.commands.quantize import pictures_in
 
 if TYPE_CHECKING:
     import torch
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
@@ -45,59 +43,6 @@ class ImportTf:
         save(self.out, model, card)
         print(f"written: {self.out}")
         return 0
-
-
-@dataclass(frozen=True)
-class Export:
-    """Weights (.safetensors) into a model file (.onnx) that the runtime takes."""
-
-    weights: tyro.conf.Positional[Path]
-    """The .safetensors file to read."""
-    out: Path
-    """The .onnx file to write."""
-
-    def run(self) -> int:
-        """Writes `out`."""
-        from detector.export.onnx import to_onnx, write
-        from detector.model.checkpoint import load
-        from detector.outfile import start_file
-
-        model, card = load(self.weights)
-        start_file(self.out, "--out").unlink()  # before ten seconds of work, not after
-        write(self.out, to_onnx(model, card, {}))
-        print(f"written: {self.out}")
-        return 0
-
-
-@dataclass(frozen=True)
-class Quantize:
-    """A float model file into its int8 form."""
-
-    model: tyro.conf.Positional[Path]
-    """The float .onnx file to read."""
-    pictures: Path
-    """A folder of pictures like those in use (about 300), never those you will measure on."""
-    out: Path
-    """The .onnx file to write."""
-
-    def run(self) -> int:
-        """Writes `out`."""
-        from detector.export.onnx import write
-        from detector.export.quantize import quantize
-
-        found = pictures_in(self.pictures)
-        note = {"calibrated_on": f"{self.pictures.resolve().parent.name}, {len(found)} pictures"}
-        write(self.out, quantize(self.model, found, note))
-        print(f"written: {self.out}")
-        return 0
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, sorted; DetectorError when there are none."""
-    found = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
-    if not found:
-        raise DetectorError(f"{folder}: no pictures in it; expected {', '.join(SUFFIXES)} files")
-    return found
 
 
 def batches(pictures: list[Path], side: int, batch: int = 16) -> Iterator[torch.Tensor]:

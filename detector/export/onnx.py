@@ -2,13 +2,13 @@
 
 In: `frame`, uint8 BGR (1, H, W, 3), any H and W. Out: `boxes` (1, A, 4) xyxy as fractions of the
 frame, `scores` (1, A, K) in 0..1. Normalisation, anchors, decoding and sigmoid are inside; NMS is
-not. Weights are stored in float16 and computed with in float32.
+not (plainer variants for other hosts: `detector.export.interface`). Weights are stored in float16
+and computed with in float32.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,37 +19,17 @@ import onnx
 import onnxscript.optimizer
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import nn
 
-from detector import metadata
 from detector.export.decoder import append_decoder
-from detector.model.checkpoint import ModelCard, images_to_input
-from detector.model.layers import ConvBN
+from detector.export.interface import Order
+from detector.export.network import Heads, example
+from detector.export.suppression import append_nms
+from detector.model.checkpoint import ModelCard
 from detector.model.ssdlite import SSDLite
 from detector.outfile import write_whole
 
 OPSET = 18
-
-
-class _Network(nn.Module):
-    """Frame in, logits and offsets out; `model` is copied and its batch norms fused."""
-
-    def __init__(self, model: SSDLite) -> None:
-        super().__init__()
-        self.model = copy.deepcopy(model).eval()
-        for layer in self.model.modules():
-            if isinstance(layer, ConvBN) and isinstance(layer.bn, nn.BatchNorm2d):
-                layer.conv = fuse_conv_bn_eval(layer.conv, layer.bn)
-                layer.bn = nn.Identity()
-        # Frames are BGR and the network wants RGB: swap its first filters instead of every frame.
-        stem = next(m for m in self.model.backbone.modules() if isinstance(m, nn.Conv2d))
-        stem.weight = nn.Parameter(stem.weight.flip(1))
-
-    def forward(self, frame: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 (1, H, W, 3) BGR -> logits (1, A, K), offsets (1, A, 4)."""
-        logits, offsets = self.model(images_to_input(frame.permute(0, 3, 1, 2)))
-        return logits, offsets
 
 
 def to_onnx(model: SSDLite, card: ModelCard, notes: Mapping[str, str]) -> onnx.ModelProto:
@@ -57,44 +37,45 @@ def to_onnx(model: SSDLite, card: ModelCard, notes: Mapping[str, str]) -> onnx.M
 
     model: in any mode, left as it is. The same model and card give the same file again.
     """
-    size = card.input_size or model.anchors.native_size
-    proto = _trace(_Network(model), size)
-    onnxscript.optimizer.fold_constants(proto)
-    onnxscript.optimizer.remove_unused_nodes(proto)
-    _tidy(proto)
-    _free_the_size(proto)
-    append_decoder(proto.graph, model.anchors, len(card.class_names))
+    return build(Order(model, card, card.input_size or model.anchors.native_size), notes)
+
+
+def build(order: Order, notes: Mapping[str, str]) -> onnx.ModelProto:
+    """The file of an order in memory, as `to_onnx`; its inputs may have any size."""
+    proto = trace(Heads(order), order, ("logits", "offsets"))
+    _free_the_size(proto, order)
+    if order.outputs != "raw":
+        append_decoder(proto.graph, order.model.anchors, len(order.card.class_names))
+    if order.outputs == "nms":
+        append_nms(proto.graph, order.score, order.iou, order.top_k)
     store_float16(proto)
-    fields = {**metadata.describe(card.class_names, size), **notes}
-    for key in ("backbone", "trained_on", "licence", "source"):
-        fields[key] = str(getattr(card, key))
-    fields["alpha"] = str(card.alpha)
-    if card.head != "ssdlite":
-        fields["head"] = card.head
-    helper.set_model_props(proto, fields)
+    helper.set_model_props(proto, {**order.described(), **notes})
     onnx.checker.check_model(proto, full_check=True)
     return proto
 
 
-def _trace(network: _Network, size: int) -> onnx.ModelProto:
-    """The network as torch exports it, at one size.
+def trace(network: nn.Module, order: Order, output_names: tuple[str, ...]) -> onnx.ModelProto:
+    """The network as torch exports it, at one size, with constants folded.
 
     Following symbolic sizes through six halvings takes the exporter forever, and nothing it writes
     depends on the size but the reshapes, which `_free_the_size` mends.
     """
     with _silence(), torch.no_grad():
         program = torch.onnx.export(
-            network,
-            (torch.zeros(1, size, size, 3, dtype=torch.uint8),),
+            network.eval(),
+            (example(order),),
             dynamo=True,
-            input_names=["frame"],
-            output_names=["logits", "offsets"],
+            input_names=[order.input_name],
+            output_names=list(output_names),
             opset_version=OPSET,
             optimize=False,  # it would turn SAME_UPPER into the pads of this one size
             verbose=False,
         )
     assert program is not None
     proto: onnx.ModelProto = program.model_proto
+    onnxscript.optimizer.fold_constants(proto)
+    onnxscript.optimizer.remove_unused_nodes(proto)
+    _tidy(proto)
     return proto
 
 
@@ -112,10 +93,14 @@ def _silence() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _free_the_size(proto: onnx.ModelProto) -> None:
+def _free_the_size(proto: onnx.ModelProto, order: Order) -> None:
     """Let the graph take any height and width: name the input's sides, flatten maps to -1 rows."""
     sides = proto.graph.input[0].type.tensor_type.shape.dim
-    sides[1].dim_param, sides[2].dim_param = "height", "width"
+    first = 1 if order.input == "frame" else 2
+    sides[first].dim_param, sides[first + 1].dim_param = "height", "width"
+    if order.outputs == "raw":
+        for output in proto.graph.output:
+            output.type.tensor_type.shape.dim[1].dim_param = "anchors"
     constants = {tensor.name: tensor for tensor in proto.graph.initializer}
     for node in proto.graph.node:
         if node.op_type == "Reshape":  # only predictors reshape: (1, H * W * per_cell, values)

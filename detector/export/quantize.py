@@ -11,8 +11,10 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from detector import metadata
 from detector.engine import import_openvino
 from detector.errors import DetectorError
+from detector.export.onnx import store_float16
 from detector.images import read_image
 from detector.preprocess import to_batch
 
@@ -20,38 +22,82 @@ from detector.preprocess import to_batch
 def quantize(path: Path, pictures: Sequence[Path], notes: Mapping[str, str]) -> onnx.ModelProto:
     """The int8 form of a float model file, calibrated on `pictures`; metadata is carried on.
 
+    Raises DetectorError without pictures, and for files that cannot be quantised.
+    """
+    return with_notes(int8_graph(float_graph(path), pictures), path, notes)
+
+
+def float_graph(path: Path) -> onnx.ModelProto:
+    """A float model file with its weights in float32: the quantiser looks for weights, not casts.
+
+    Raises DetectorError for what is no float model file of ours with frames in, boxes out.
+    """
+    if metadata.read(path).precision == "int8":
+        raise DetectorError(f"{path}: is int8 already; expected the float file it was made from")
+    proto = onnx.load(path)
+    ends = [value.name for value in [*proto.graph.input, *proto.graph.output]]
+    if ends != ["frame", "boxes", "scores"]:
+        raise DetectorError(
+            f"{path}: has {', '.join(ends)}, expected frame, boxes, scores; export it without "
+            "--input and --outputs"
+        )
+    constants = {t.name: t for t in proto.graph.initializer}
+    casts = [n for n in proto.graph.node if n.op_type == "Cast" and n.input[0].endswith(".float16")]
+    for node in casts:
+        values = numpy_helper.to_array(constants[node.input[0]]).astype(np.float32)
+        constants[node.input[0]].CopyFrom(numpy_helper.from_array(values, node.output[0]))
+        proto.graph.node.remove(node)
+    return proto
+
+
+def int8_graph(floats: onnx.ModelProto, pictures: Sequence[Path]) -> onnx.ModelProto:
+    """The graph with quantisers, from that of `float_graph`, which is left as it is.
+
     Weights per channel, activations per tensor (NNCF's mixed preset: asymmetric only where values
-    are of both signs). Anchors, box decoding and the first depthwise convolution stay in float.
-    Raises DetectorError without pictures.
+    are of both signs). Anchors, box decoding and the first depthwise convolution stay in float, and
+    by NNCF's own rules the two small convolutions of each squeeze-and-excite.
     """
     import_openvino()  # before nncf, whose telemetry it keeps quiet
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it misses CUDA
     nncf = importlib.import_module("nncf")
     if not pictures:
         raise DetectorError(
             "quantize: no pictures to calibrate on; expected about 300 like those in use"
         )
     nncf.set_log_level(logging.ERROR)
-    proto = onnx.load(path)
-    props = {entry.key: entry.value for entry in proto.metadata_props}
-    size = int(props["input_size"])
-    _restore_float32(proto)
+    size = int(next(e.value for e in floats.metadata_props if e.key == "input_size"))
     dataset = nncf.Dataset(
         list(pictures), lambda p: {"frame": to_batch(read_image(p), (size, size))}
     )
-    kept = [node.name for node in proto.graph.node if node.name.startswith(("anchors.", "decode."))]
-    kept += first_depthwise(proto)
+    nodes = floats.graph.node
+    kept = [node.name for node in nodes if node.name.startswith(("anchors.", "decode."))]
+    kept += first_depthwise(floats)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(floats)
     quantized: onnx.ModelProto = nncf.quantize(
-        proto,
+        copy,
         dataset,
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(pictures),
         ignored_scope=nncf.IgnoredScope(names=[*kept, "boxes", "scores"]),
     )
-    props.update({"precision": "int8", **notes})
-    del quantized.metadata_props[:]
-    helper.set_model_props(quantized, props)
-    onnx.checker.check_model(quantized, full_check=True)
     return quantized
+
+
+def with_notes(int8: onnx.ModelProto, path: Path, notes: Mapping[str, str]) -> onnx.ModelProto:
+    """A graph with quantisers as a model file in memory, with the metadata of the float one.
+
+    The weights that are still float are stored in float16, as there.
+    """
+    proto = onnx.ModelProto()
+    proto.CopyFrom(int8)
+    store_float16(proto)
+    props = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    props.update({"precision": "int8", **notes})
+    del proto.metadata_props[:]
+    helper.set_model_props(proto, props)
+    onnx.checker.check_model(proto, full_check=True)
+    return proto
 
 
 def first_depthwise(proto: onnx.ModelProto) -> list[str]:
@@ -67,13 +113,3 @@ def first_depthwise(proto: onnx.ModelProto) -> list[str]:
         if node.op_type == "Conv" and groups and groups[0] > 1:
             return [node.name]
     return []
-
-
-def _restore_float32(proto: onnx.ModelProto) -> None:
-    """Undo float16 storage, in place: the quantiser looks for weights, not for casts."""
-    constants = {t.name: t for t in proto.graph.initializer}
-    casts = [n for n in proto.graph.node if n.op_type == "Cast" and n.input[0].endswith(".float16")]
-    for node in casts:
-        values = numpy_helper.to_array(constants[node.input[0]]).astype(np.float32)
-        constants[node.input[0]].CopyFrom(numpy_helper.from_array(values, node.output[0]))
-        proto.graph.node.remove(node)

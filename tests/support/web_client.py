@@ -29,14 +29,19 @@ def ask(
     return answer.status, answer.headers, body
 
 
-def chromium(folder: Path, width: int, height: int) -> Any:
-    """A real headless Chromium under selenium, or a skip that says what is missing."""
+def chromium(folder: Path, width: int, height: int, *more: str) -> Any:
+    """A real headless Chromium under selenium, or a skip that says what is missing.
+
+    more: further flags.
+    """
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser is None or driver is None:
         pytest.skip("chromium and chromedriver are not installed (apt: chromium chromium-driver)")
     options = webdriver.ChromeOptions()
     options.binary_location = browser
+    for flag in more:
+        options.add_argument(flag)
     for flag in (
         "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
         "--disable-background-networking --disable-component-update --disable-sync "
