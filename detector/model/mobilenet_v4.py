@@ -25,7 +25,7 @@ def timm() -> Any:
 
 
 class UniversalInvertedBottleneck(Widening):
-    """V2's inverted residual with an optional depthwise before the expansion (section 3).
+    """V2's inverted residual with an optional depthwise before the expansion (section 4).
 
     The depthwise inside it is optional too. residual: add the input.
     """

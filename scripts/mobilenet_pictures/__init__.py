@@ -1,0 +1,1 @@
+"""What scripts/draw_mobilenets.py draws with."""
