@@ -83,6 +83,11 @@ def read(path: Path) -> Metadata:
         raise DetectorError(
             f"{path}: not a whole ONNX file ({error}); copy or export it again"
         ) from error
+    if props.get("format", "").startswith(f"{FORMAT} with "):
+        raise DetectorError(
+            f"{path}: made for other programs ({props['format'].removeprefix(FORMAT).strip()}); "
+            "`detector export` without --input and --outputs writes what this one runs"
+        )
     if props.get("format") != FORMAT:
         raise DetectorError(
             f"{path}: an ONNX file without this project's metadata "

@@ -54,21 +54,21 @@ class Int8:
         """What was done, for people."""
         where = f"on {counted(self.held, 'training picture')} held back"
         if math.isnan(self.drop):
-            return f"all {self.layers} layers in int8; the drop {where} is unknown"
+            return f"all {self.layers} layers in int8; what it loses {where} is unknown"
         if not self.kept:
-            return f"all {self.layers} layers in int8: {self.drop:+.2f} AP lost {where}"
+            return f"all {self.layers} layers in int8: {_lost(self.drop)} {where}"
         return (
             f"{len(self.kept)} of {self.layers} layers kept in float ({listed(self.kept)}), which "
-            f"costs {self.grown / 1e3:,.0f} kB: {self.drop:+.2f} AP lost {where} instead of "
-            f"{self.plain_drop:+.2f}"
+            f"changes the file by {self.grown / 1e3:+,.0f} kB: {_lost(self.drop)} {where}, "
+            f"{_lost(self.plain_drop)} without"
         )
 
     def notes(self) -> dict[str, str]:
         """The same for a model's metadata."""
-        lost = "unknown" if math.isnan(self.drop) else f"{self.drop:.2f} AP"
+        lost = "unknown" if math.isnan(self.drop) else _lost(self.drop)
         return {
             "kept_in_float": ", ".join(self.kept),
-            "lost_on_held_back": f"{lost}, {counted(self.held, 'training picture')}",
+            "on_held_back": f"{lost}, {counted(self.held, 'training picture')}",
         }
 
 
@@ -173,6 +173,11 @@ def thinned(examples: Sequence[Example], most: int) -> list[Example]:
     """At most `most` of the examples, evenly spread."""
     step = max(1.0, len(examples) / most)
     return [examples[int(i * step)] for i in range(min(most, len(examples)))]
+
+
+def _lost(drop: float) -> str:
+    """`0.25 AP lost`, `0.10 AP gained`."""
+    return f"{abs(drop):.2f} AP {'gained' if drop <= -0.005 else 'lost'}"
 
 
 def _ap(proto: onnx.ModelProto, data: Dataset) -> float:

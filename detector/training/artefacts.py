@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import math
-import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
 
-from detector.data.example import Dataset, Example
-from detector.errors import DetectorError
+from detector.data.example import Dataset
 from detector.evaluation.analysis import Analysis
 from detector.evaluation.metrics import as_metrics
 from detector.export.onnx import to_onnx, write
-from detector.export.quantize import quantize
-from detector.images import read_image
+from detector.export.verified import MAX_DROP, Int8, quantize_to_drop
 from detector.model import checkpoint
 from detector.model.checkpoint import ModelCard
 from detector.model.ssdlite import SSDLite
 from detector.outfile import write_whole
-from detector.training.judge import Measured, measure, thinned
+from detector.training.judge import Measured, measure
 
 FLOAT, INT8, WEIGHTS, METRICS = (
     "model.onnx",
@@ -32,17 +28,20 @@ FLOAT, INT8, WEIGHTS, METRICS = (
     "weights.safetensors",
     "metrics.json",
 )
-CALIBRATION = 300  # training pictures, at most
 ENOUGH = 20  # labelled boxes, to choose a score threshold by
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model file that was written, its bytes, and how it did on the validation pictures."""
+    """A model file that was written, its bytes, and how it did on the validation pictures.
+
+    int8: how it was quantised, of those that are.
+    """
 
     path: Path
     size: int
     measured: Measured
+    int8: Int8 | None = None
 
 
 def write_models(
@@ -60,26 +59,46 @@ def write_models(
     checkpoint.save(folder / WEIGHTS, model, card)
     say("writing model.onnx and measuring it")
     float_path = folder / FLOAT
-    files = [_write_measured(float_path, to_onnx(model, card, {}), card, val)]
-    pictures = _readable(thinned(train.examples, CALIBRATION))
-    say(f"quantising to int8 on {len(pictures)} training pictures and measuring it")
-    note = {"calibrated_on": f"{card.trained_on}, {len(pictures)} training pictures"}
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it misses CUDA
-    with contextlib.redirect_stdout(sys.stderr):  # progress is no result
-        int8 = quantize(float_path, pictures, note)
-    files.append(_write_measured(folder / INT8, int8, card, val))
+    files = [_write_measured(float_path, to_onnx(model, card, {}), card.trained_on, val)]
+    say("quantising to int8 on training pictures and measuring it")
+    files.append(
+        write_int8(float_path, folder / INT8, train, val, card.trained_on, files[0].measured, say)
+    )
     return files
 
 
-def _write_measured(path: Path, proto: onnx.ModelProto, card: ModelCard, val: Dataset) -> ModelFile:
-    """Write a model file, measure it, and write it again with what came out."""
-    write(path, proto)
-    measured = measure(path, val.examples)
+def write_int8(
+    float_path: Path,
+    out: Path,
+    train: Dataset,
+    val: Dataset,
+    name: str,
+    floats: Measured,
+    say: Callable[[str], None],
+    max_drop: float = MAX_DROP,
+) -> ModelFile:
+    """The int8 form of a float file, which does as `floats` says on val, measured on all of val.
+
+    train decides which layers are int8, never val. name: what the data is called. DetectorError as
+    `quantize_to_drop` raises it, and for a place that cannot be written.
+    """
+    int8 = quantize_to_drop(float_path, train, name, say, max_drop)
+    say(int8.sentence())
+    annotate(int8.proto, {**int8.notes(), "float_ap": f"{floats.analysis.figures['AP']:.2f}"})
+    return replace(_write_measured(out, int8.proto, name, val), int8=int8)
+
+
+def _write_measured(path: Path, proto: onnx.ModelProto, name: str, val: Dataset) -> ModelFile:
+    """Measure a model file before it takes its place, so that what it says of itself is whole."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        unmeasured = Path(scratch) / path.name
+        write(unmeasured, proto)
+        measured = measure(unmeasured, val.examples, val.class_names)
     figures = measured.analysis.figures
     notes = {
         "ap": f"{figures['AP']:.2f}",
         "ap50": f"{figures['AP50']:.2f}",
-        "ap_on": f"{card.trained_on}, {measured.analysis.pictures} val pictures",
+        "ap_on": f"{name}, {measured.analysis.pictures} val pictures",
     }
     score = default_score(measured.analysis)
     if score is not None:
@@ -109,18 +128,6 @@ def annotate(proto: onnx.ModelProto, notes: Mapping[str, str]) -> None:
     onnx.helper.set_model_props(proto, {**props, **notes})
 
 
-def _readable(examples: list[Example]) -> list[Path]:
-    """Paths of the examples whose picture can be read."""
-    paths = []
-    for example in examples:
-        try:
-            read_image(example.path)
-        except DetectorError:
-            continue  # counted when the run began
-        paths.append(example.path)
-    return paths
-
-
 def write_metrics(
     folder: Path, files: Sequence[ModelFile], about: Mapping[str, object]
 ) -> dict[str, object]:
@@ -131,6 +138,7 @@ def write_metrics(
             "bytes": file.size,
             "latency_ms": round(file.measured.latency_ms, 2),
             "val_pictures": file.measured.analysis.pictures,
+            **_int8_metrics(file.int8),
         }
         for file in files
     }
@@ -138,3 +146,15 @@ def write_metrics(
     text = json.dumps(content, indent=2, ensure_ascii=False)
     write_whole(folder / METRICS, (text + "\n").encode(), "train:")
     return content
+
+
+def _int8_metrics(int8: Int8 | None) -> dict[str, object]:
+    """What metrics.json says of how a file was quantised."""
+    if int8 is None:
+        return {}
+    lost = None if math.isnan(int8.drop) else round(int8.drop, 3)
+    return {
+        "kept_in_float": list(int8.kept),
+        "kept_in_float_bytes": int8.grown,
+        "held_back": {"training_pictures": int8.held, "AP_lost": lost},
+    }

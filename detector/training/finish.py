@@ -36,6 +36,7 @@ def finish(settings: Settings, folder: Path, data: Data, pace: Pace, command: st
     artefacts.write_metrics(folder, files, about)
     tried = f"python demo.py --model {shlex.quote(str(folder / artefacts.FLOAT))}"
     facts = _facts(settings, data, card, steps, seconds)
+    facts.update({file.path.name: file.int8.sentence() for file in files if file.int8})
     report = write_report(folder, data.name, (command, tried), facts, files, read_curves(folder))
     for file in files:
         figures = file.measured.analysis.figures

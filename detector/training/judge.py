@@ -72,14 +72,16 @@ class Measured:
     latency_ms: float
 
 
-def measure(model: Path, examples: Sequence[Example]) -> Measured:
+def measure(model: Path, examples: Sequence[Example], class_names: Sequence[str]) -> Measured:
     """Run a model file on pictures, as a user would, one at a time.
+
+    class_names: of the examples' labels; the model may know others, in another order.
 
     Unreadable pictures are left out: they were counted when the run began.
     """
     detector = Detector(model, score=SCORE)
-    run = detect_pictures(detector, examples, detector.class_names)
-    analysis = analyse(run.pictures, detector.class_names)
+    run = detect_pictures(detector, examples, class_names)
+    analysis = analyse(run.pictures, class_names)
     return Measured(analysis, float(np.median(run.infer_ms)))
 
 

@@ -15,7 +15,7 @@ import pytest
 from detector import metadata
 from detector.data.example import Dataset
 from detector.evaluation.analysis import Analysis
-from detector.model.checkpoint import ModelCard
+from detector.export.verified import Int8
 from detector.training import artefacts
 from detector.training.artefacts import ModelFile, annotate, default_score, write_metrics
 from detector.training.judge import Measured
@@ -69,16 +69,42 @@ def test_a_model_file_says_how_it_did_and_where_to_start(
     analysis = replace(
         analysis, threshold=0.3, classes=[replace(analysis.classes[0], truths=boxes)]
     )
-    monkeypatch.setattr(artefacts, "measure", lambda path, examples: Measured(analysis, 1.0))
+    monkeypatch.setattr(artefacts, "measure", lambda *args: Measured(analysis, 1.0))
     proto = onnx.helper.make_model(onnx.helper.make_graph([], "empty", [], []))
     annotate(proto, metadata.describe(["apple"], 96))
-    card = ModelCard(("apple",), trained_on="orchard")
-    file = artefacts._write_measured(tmp_path / "m.onnx", proto, card, Dataset((), ("apple",)))
+    data = Dataset((), ("apple",))
+    file = artefacts._write_measured(tmp_path / "m.onnx", proto, "orchard", data)
     told = metadata.read(file.path)
     assert told.score == score
     assert float(told.notes["ap"]) == pytest.approx(analysis.figures["AP"], abs=0.01)
     assert told.notes["ap_on"] == "orchard, 4 val pictures"
     assert file.size == file.path.stat().st_size
+
+
+def test_an_int8_file_says_what_was_kept_and_what_it_cost(
+    analysis: Analysis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proto = onnx.helper.make_model(onnx.helper.make_graph([], "empty", [], []))
+    annotate(proto, metadata.describe(["apple"], 96, precision="int8"))
+    int8 = Int8(proto, ("backbone.stem",), 90, 4, 2.0, 0.1234, 4096)
+    asked: list[object] = []
+    monkeypatch.setattr(artefacts, "quantize_to_drop", lambda *a: asked.extend(a) or int8)
+    monkeypatch.setattr(artefacts, "measure", lambda *args: Measured(analysis, 1.0))
+    train, val = (Dataset((), ("apple",), drawn=drawn) for drawn in (False, True))
+    said: list[str] = []
+    place = tmp_path / "m-int8.onnx"
+    file = artefacts.write_int8(
+        tmp_path / "m.onnx", place, train, val, "orchard", Measured(analysis, 2.0), said.append
+    )
+    assert train in asked
+    assert val not in asked  # it is what the file is judged by
+    assert "1 of 90 layers kept in float (backbone.stem)" in said[0]
+    told = metadata.read(place)
+    assert float(told.notes["float_ap"]) == pytest.approx(analysis.figures["AP"], abs=0.01)
+    assert told.notes["kept_in_float"] == "backbone.stem"
+    model = write_metrics(tmp_path, [file], {})["models"]["m-int8.onnx"]  # type: ignore[index]
+    assert model["kept_in_float"] == ["backbone.stem"]
+    assert model["held_back"] == {"training_pictures": 4, "AP_lost": 0.123}
 
 
 def test_notes_are_added_to_those_there_are() -> None:
