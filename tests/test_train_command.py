@@ -89,9 +89,9 @@ def test_the_model_files_say_how_good_they_are(made):
         assert told.precision == precision
         assert float(told.notes["ap"]) == pytest.approx(measured["models"][name]["AP"], abs=0.01)
         assert told.notes["ap_on"] == "squares, 3 val pictures"
-    assert (
-        metadata.read(folder / "model-int8.onnx").notes["calibrated_on"].startswith("squares, 12")
-    )
+    # Of twelve training pictures every fourth is held back, to see what int8 costs.
+    notes = metadata.read(folder / "model-int8.onnx").notes
+    assert notes["calibrated_on"].startswith("squares, 9 training pictures")
 
 
 @pytest.mark.slow
