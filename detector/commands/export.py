@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 MOST_APART = 1e-5  # between a network and one of fewer classes, in scores and parts of the frame
 PICTURES = 16  # of --data that boxes and scores are compared on; AP is of all
+ROUNDS = 30  # of --check, in which each file runs once
 OF_CLIP = 40  # without --data every so many frames of the built-in clip
 
 
@@ -33,7 +36,7 @@ class Export:
     for .tflite and .param the export extra.
     """
 
-    weights: tyro.conf.Positional[str]
+    weights: Annotated[str, tyro.conf.Positional, shown("WEIGHTS")]
     """A .safetensors file, best.ckpt of a run, or "coco" for the embedded network."""
     out: Annotated[tuple[Path, ...], shown("FILE [FILE ...]")]
     """Files to write; the suffix says which format: .onnx (what this project runs), .xml
@@ -48,6 +51,8 @@ class Export:
     outputs: Literal["boxes", "raw", "nms"] = "boxes"
     """boxes: decoded boxes and scores. raw: what the heads give, with the anchors in a .json
     beside the file. nms: finished detections (.onnx and .xml)."""
+    precision: Literal["float16", "float32"] = "float16"
+    """What weights are stored in (.pt2: always float32); computing is in float32."""
     data: Annotated[Path | None, shown("DATA", "the built-in clip, without AP")] = None
     """Labelled pictures to compare AP on: a data card, a folder or a COCO json."""
     split: Annotated[str | None, shown("NAME", "val, or all where the data has no splits")] = None
@@ -70,7 +75,7 @@ class Export:
         for out, one in zip(self.out, made, strict=True):
             if one.agreement.holds:
                 print(f"written: {out}")
-        if why := refusal(made):
+        if why := refusal(order, made):
             raise DetectorError(why)
         return 0
 
@@ -85,7 +90,8 @@ class Export:
         model, card = load_network(path)
         own = card.input_size or model.anchors.native_size
         size = in_range("size", own if self.size is None else self.size, *SIZES)
-        whole = Order(model.eval(), replace(card, input_size=size), size, self.input, self.outputs)
+        interface = (self.input, self.outputs, self.precision)
+        whole = Order(model.eval(), replace(card, input_size=size), size, *interface)
         if not (names := split_names(self.classes or ())):
             return whole, whole
         model, card = keep_classes(whole.model, whole.card, names)
@@ -160,7 +166,8 @@ def _report(
     """The table of --check, latencies taken in turn on one frame."""
     from functools import partial
 
-    from detector.export.agree import median_ms, torch_runner
+    from detector.benchmark.rounds import ratio, spread, take_turns
+    from detector.export.agree import torch_runner
     from detector.export.ship import loaded, table
     from detector.preprocess import to_batch
 
@@ -171,13 +178,22 @@ def _report(
     if whole is not order:
         every = f"{made[0].path.name} with all classes"
         runs[every] = partial(loaded(whole, made[0].path.name, _threads()), batch)
-    ms = median_ms(runs)
+    for run in runs.values():
+        run()  # the first is slower
+    turns = {name: partial(_ms, run) for name, run in runs.items()}
+    laps = take_turns(turns, ROUNDS, lambda _: None)
+    ms = {name: spread(values).middle for name, values in laps.items()}
     lines = table(made, ms)
     if every:
-        now = ms[made[0].path.name]
-        lines.append(
-            f"{every}: {ms[every]:.1f} ms, so fewer save {100 * (1 - now / ms[every]):.0f} %"
-        )
+        saved = ratio(laps[made[0].path.name], laps[every])
+        lines.append(f"{every}: {ms[every]:.1f} ms; fewer take {100 * saved:.0f} % of that")
     best = max(one.agreement.best for one in made)
     where = f"{data.name}, {len(data.dataset.examples)} pictures" if data else "the built-in clip"
     return [f"compared with torch on {where}; best score {best:.2f}", *lines]
+
+
+def _ms(run: Callable[[], object]) -> float:
+    """Milliseconds that one call takes."""
+    start = time.perf_counter()
+    run()
+    return 1e3 * (time.perf_counter() - start)

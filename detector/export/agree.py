@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,22 +134,6 @@ def average_precision(finder: Finder, data: Dataset) -> float:
     return analyse(run.pictures, data.class_names, worst=0).figures["AP"]
 
 
-def median_ms(
-    runs: Mapping[str, Callable[[], object]], rounds: int = 5, laps: int = 10
-) -> dict[str, float]:
-    """Milliseconds of each, taken in turn: the median over all rounds, after one lap unmeasured."""
-    for run in runs.values():
-        run()
-    took: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            for _ in range(laps):
-                start = time.perf_counter()
-                run()
-                took[name].append(1e3 * (time.perf_counter() - start))
-    return {name: float(np.median(values)) for name, values in took.items()}
-
-
 def _anchors_apart(
     order: Order,
     outputs: Mapping[str, npt.NDArray[Any]],
@@ -171,11 +155,15 @@ def _detections_apart(
     theirs: tuple[npt.NDArray[Any], npt.NDArray[Any]],
     frame_hw: tuple[int, ...],
 ) -> tuple[float, float]:
-    """The same of detections after NMS; those just above the threshold may be in one only."""
+    """The same of detections after NMS."""
     names, limits = order.card.class_names, (order.score, order.iou, order.top_k)
     ours = found_by(order, outputs, frame_hw)
     boxes, scores = np.asarray(theirs[0], np.float32), np.asarray(theirs[1], np.float32)
     expected = select(boxes, scores, frame_hw[:2], names, *limits)
+    # What lies as close as scores may differ to the threshold, or to the last of `top_k`, may be in
+    # one of them only.
+    lowest = [float(d.scores.min()) for d in (ours, expected) if len(d) == order.top_k]
+    needed = max([order.score, *lowest]) + MOST_SCORE
     px = apart = 0.0
     for one, other in ((ours, expected), (expected, ours)):
         for box, score, label in zip(one.xyxy, one.scores, one.labels, strict=True):
@@ -185,6 +173,6 @@ def _detections_apart(
             if near.any():
                 px = max(px, float(far[near].min()))
                 apart = max(apart, float(np.abs(other.scores[same][near] - score).min()))
-            elif score > order.score + MOST_SCORE:
+            elif score > needed:
                 apart = 1.0
     return px, apart

@@ -26,6 +26,7 @@ from detector.model.ssdlite import SSDLite
 
 Input = Literal["frame", "tensor"]
 Outputs = Literal["boxes", "raw", "nms"]
+Precision = Literal["float16", "float32"]
 Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
@@ -35,7 +36,8 @@ class Order:
     """An export that is asked for: of which network, at which input size, with which interface.
 
     model: in any mode; nobody changes it. size: side of the input in pixels; formats that can take
-    any size ignore it but for their metadata. score, iou, top_k: only for outputs "nms".
+    any size ignore it but for their metadata. precision: of the weights in the file; computing is
+    in float32. score, iou, top_k: only for outputs "nms".
     """
 
     model: SSDLite
@@ -43,6 +45,7 @@ class Order:
     size: int
     input: Input = "frame"
     outputs: Outputs = "boxes"
+    precision: Precision = "float16"
     score: float = 0.05
     iou: float = 0.6
     top_k: int = 100
@@ -74,9 +77,9 @@ class Order:
         planes /= 255
         return planes
 
-    def described(self, precision: str = "float16") -> dict[str, str]:
+    def described(self) -> dict[str, str]:
         """What a file says of itself, all strings: see `detector.metadata`."""
-        fields = metadata.describe(self.card.class_names, self.size, precision=precision)
+        fields = metadata.describe(self.card.class_names, self.size, precision=self.precision)
         for key in ("backbone", "trained_on", "licence", "source"):
             fields[key] = str(getattr(self.card, key))
         fields["alpha"] = str(self.card.alpha)

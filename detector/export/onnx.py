@@ -48,7 +48,8 @@ def build(order: Order, notes: Mapping[str, str]) -> onnx.ModelProto:
         append_decoder(proto.graph, order.model.anchors, len(order.card.class_names))
     if order.outputs == "nms":
         append_nms(proto.graph, order.score, order.iou, order.top_k)
-    store_float16(proto)
+    if order.precision == "float16":
+        store_float16(proto)
     helper.set_model_props(proto, {**order.described(), **notes})
     onnx.checker.check_model(proto, full_check=True)
     return proto

@@ -173,20 +173,21 @@ def table(made: Sequence[Made], ms: Mapping[str, float]) -> list[str]:
         verdict = "" if found.holds else "  does not agree: not written"
         lines.append(
             f"{one.path.name:{width}}  {one.size / 1e6:5.1f}  {found.boxes_px:9.4f}  "
-            f"{found.scores:7.5f}{ap}  {ms[one.path.name]:5.1f}{verdict}"
+            f"{found.scores:7.1e}{ap}  {ms[one.path.name]:5.1f}{verdict}"
         )
     return lines
 
 
-def refusal(made: Sequence[Made]) -> str:
+def refusal(order: Order, made: Sequence[Made]) -> str:
     """One line on the files that do not agree, or ''."""
     bad = [one for one in made if not one.agreement.holds]
     if not bad:
         return ""
     names, worst = ", ".join(one.path.name for one in bad), bad[0].agreement
     ap = "" if worst.ap is None else f", AP {worst.ap:.2f} instead of {worst.torch_ap:.2f}"
+    hint = "; --precision float32 rounds no weights" if order.precision == "float16" else ""
     return (
         f"--out {names}: not written, since it does not find what "
         f"torch does: boxes differ by {worst.boxes_px:.3g} px, scores by {worst.scores:.3g}{ap} "
-        f"(at most {MOST_PX} px, {MOST_SCORE}, {MOST_AP} AP)"
+        f"(at most {MOST_PX} px, {MOST_SCORE}, {MOST_AP} AP){hint}"
     )

@@ -12,6 +12,8 @@ from torch import nn
 
 from detector import metadata
 from detector.engine import load_engine
+from detector.export.agree import torch_runner
+from detector.export.interface import Order
 from detector.export.onnx import to_onnx, write
 from detector.model.anchors import anchors_cxcywh, ssd_spec
 from detector.model.boxes import decode
@@ -80,3 +82,27 @@ def test_the_file_computes_what_torch_does(name: str, head: str, tmp_path: Path)
             # Random weights carry float32's rounding further than trained ones do.
             np.testing.assert_allclose(got_scores, scores, atol=1e-2)
             np.testing.assert_allclose(got_boxes, wanted, atol=1e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "head"), CASES)
+def test_tensorflow_lite_has_its_operators(name: str, head: str, tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert")
+    if name == "mobilenet_v4" and NO_TIMM:
+        pytest.skip("timm is not installed")
+    from detector.export.formats import tflite
+
+    card = ModelCard(("a", "b"), 0.25, name, head=head, anchors=ssd_spec(160))
+    # Random weights carry the least rounding far: keep all of their digits.
+    order = Order(seen_something(card), card, 160, precision="float32")
+    tflite.write(tmp_path / "net.tflite", order)
+    frame = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)[None]
+    found = tflite.load(tmp_path / "net.tflite", order, 2)(frame)
+    expected = torch_runner(order)(frame)
+    for name_of in ("scores", "boxes"):
+        apart = np.abs(found[name_of] - expected[name_of])
+        assert np.isfinite(apart).all()
+        # On the last maps batch norms saw a handful of cells, and a few gains are huge; an operator
+        # that is wrong would move everything.
+        assert np.quantile(apart, 0.99) < 1e-2
+        assert np.median(apart) < 1e-3

@@ -35,6 +35,7 @@ def write(path: Path, order: Order) -> None:
         side = order.size
         # pnnx leaves files of its own beside its input: a folder for them.
         command = [pnnx.EXEC_PATH, "traced.pt", f"inputshape=[1,3,{side},{side}]f32"]
+        command.append(f"fp16={int(order.precision == 'float16')}")
         command += [f"ncnnparam={path.resolve()}", f"ncnnbin={path.with_suffix('.bin').resolve()}"]
         _trace(order).save(folder / "traced.pt")
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -17,6 +17,7 @@ from onnx import helper, numpy_helper
 
 from detector.errors import DetectorError
 from detector.export.formats.flatbuffer import LiteGraph, schema
+from detector.export.interface import Precision
 
 Array = npt.NDArray[Any]
 _TO_LAST, _TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
@@ -26,11 +27,12 @@ _UNARY = {"Exp": "EXP", "Sigmoid": "LOGISTIC", "HardSwish": "HARD_SWISH"}
 
 
 class Converter:
-    """Takes the nodes of an ONNX graph of fixed sizes one by one."""
+    """Takes the nodes of an ONNX graph of fixed sizes one by one. precision: to keep weights in."""
 
-    def __init__(self, proto: onnx.ModelProto) -> None:
+    def __init__(self, proto: onnx.ModelProto, precision: Precision = "float16") -> None:
         graph = onnx.shape_inference.infer_shapes(proto, strict_mode=True).graph
         self.lite = LiteGraph()
+        self.weight = self.lite.half if precision == "float16" else self.lite.const
         self.shapes = {
             value.name: [d.dim_value for d in value.type.tensor_type.shape.dim]
             for value in [*graph.input, *graph.value_info, *graph.output]
@@ -142,7 +144,7 @@ class Converter:
         kind = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
         self.tensors[name] = self.lite.op(
             kind,
-            [x, self.lite.half(weight.transpose(order)), self.lite.const(bias)],
+            [x, self.weight(weight.transpose(order)), self.lite.const(bias)],
             self.shape(name),
             "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions",
             **self._window(attributes),

@@ -1,4 +1,4 @@
-"""TensorFlow Lite, run by LiteRT: one input size, weights in float16.
+"""TensorFlow Lite, run by LiteRT: one input size.
 
 Written straight from the ONNX graph, of which a MobileNet has some fifteen kinds of operators.
 (litert-torch would do it too, but brings 0.9 GB, JAX and transformers among it, and wants a
@@ -31,7 +31,7 @@ def write(path: Path, order: Order) -> None:
     from detector.export.onnx import trace
 
     proto = trace(Shipped(order), order, order.output_names)
-    path.write_bytes(Converter(proto).pack(proto))
+    path.write_bytes(Converter(proto, order.precision).pack(proto))
     about = json.dumps(order.described(), ensure_ascii=False, indent=1)
     with zipfile.ZipFile(path, "a") as archive:
         for name, text in (

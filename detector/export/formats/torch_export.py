@@ -23,7 +23,7 @@ def write(path: Path, order: Order) -> None:
     """Write the file."""
     with torch.no_grad():
         program = torch.export.export(Shipped(order).eval(), (example(order),))
-    about = json.dumps(order.described("float32"), ensure_ascii=False)
+    about = json.dumps({**order.described(), "precision": "float32"}, ensure_ascii=False)
     torch.export.save(program, path, extra_files={"detector.json": about})
 
 
