@@ -127,3 +127,13 @@ def nms(xyxy: Float32, scores: Float32, labels: Int64, iou: float, top_k: int) -
         if len(kept) == top_k:
             break
     return kept
+
+
+def pairwise_iou(a: Float32, b: Float32) -> Float32:
+    """(M, 4) and (N, 4) xyxy to (M, N); 0 where a box has no area."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inter = np.clip(high - low, 0, None).prod(axis=2)
+    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1) for boxes in (a, b)]
+    union = areas[0][:, None] + areas[1][None] - inter
+    return np.asarray(inter / np.maximum(union, 1e-9), np.float32)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from detector.detections import Detections, Float32
+from detector.detections import Detections, pairwise_iou
 
 EASED_FRAMES = 6  # over which boxes go from where the old size saw them to where the new one does
 SAME_BOX = 0.6  # IoU of an object's boxes by the two; lower is another object, or one moving fast
@@ -27,7 +27,7 @@ class Easing:
         """What to show for a frame's detections; the same ones, the boxes maybe moved."""
         before = self._shown
         if self._left > 0 and before is not None and len(before) and len(found):
-            iou = _iou(found.xyxy, before.xyxy)
+            iou = pairwise_iou(found.xyxy, before.xyxy)
             iou[found.labels[:, None] != before.labels[None]] = 0
             nearest = iou.argmax(axis=1)
             same = iou.max(axis=1) >= SAME_BOX
@@ -36,12 +36,3 @@ class Easing:
         self._left = max(0, self._left - 1)
         self._shown = found
         return found
-
-
-def _iou(a: Float32, b: Float32) -> Float32:
-    """IoU of each with each: (D, 4), (E, 4) xyxy with area -> (D, E)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.clip(high - low, 0, None).prod(axis=-1)
-    area_a, area_b = ((box[:, 2:] - box[:, :2]).prod(axis=1) for box in (a, b))
-    return np.asarray(inter / (area_a[:, None] + area_b[None] - inter), np.float32)

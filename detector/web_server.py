@@ -17,12 +17,15 @@ from detector.errors import DetectorError
 
 # Little is buffered for a slow client, so that it skips pictures instead of seeing old ones.
 _SEND_BUFFER_BYTES = 128 * 1024
-_HEADERS = {
-    "Cache-Control": "no-store",
+SAFE_HEADERS = {  # of every page of ours
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",  # no other site may embed the stream
+}
+_HEADERS = {
+    **SAFE_HEADERS,
+    "Cache-Control": "no-store",
     "Content-Security-Policy": (
         "default-src 'none'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; "
         "style-src 'unsafe-inline'; script-src 'unsafe-inline'; form-action 'none'"

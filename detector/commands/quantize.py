@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from detector.training.artefacts import ModelFile
     from detector.training.judge import Measured
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
-
 
 @dataclass(frozen=True)
 class Quantize:
@@ -114,7 +112,10 @@ def _table(model: Path, floats: Measured, made: ModelFile) -> list[str]:
 
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder, sorted; DetectorError when there are none."""
-    found = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
+    from detector.images import IMAGE_SUFFIXES
+
+    found = sorted(p for p in folder.glob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
-        raise DetectorError(f"{folder}: no pictures in it; expected {', '.join(SUFFIXES)} files")
+        expected = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise DetectorError(f"{folder}: no pictures in it; expected names ending in {expected}")
     return found

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx
 
 from detector.cpu import usable_cores
+from detector.detections import pairwise_iou
 from detector.engine import Engine, Outputs, load_engine
 from detector.export.restore import restore
 
@@ -51,7 +52,8 @@ def drift(wanted: Sequence[Outputs], given: Sequence[Outputs]) -> float:
         best = np.argsort(-scores.max(axis=1), kind="stable")[:BEST]
         change = np.abs(scores8[best] - scores[best]).max(axis=1).mean()
         level = scores[best].max(axis=1).mean()
-        shares.append(change / max(level, 1e-9) + 1 - _iou(boxes[best], boxes8[best]).mean())
+        overlap = pairwise_iou(boxes[best], boxes8[best]).diagonal().mean()
+        shares.append(change / max(level, 1e-9) + 1 - overlap)
     return float(np.mean(shares))
 
 
@@ -65,11 +67,3 @@ def outputs(proto: onnx.ModelProto, batches: Batches) -> list[Outputs]:
         )
         results = [engine.infer(batch) for batch in batches]
     return [(boxes.copy(), scores.copy()) for boxes, scores in results]
-
-
-def _iou(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Overlap (N,) of boxes (N, 4) xyxy with those of the same row; 0 where both lack area."""
-    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
-    both = np.clip(high - low, 0, None).prod(axis=1)
-    areas = [np.clip(box[:, 2:] - box[:, :2], 0, None).prod(axis=1) for box in (a, b)]
-    return np.asarray(both / np.maximum(areas[0] + areas[1] - both, 1e-12), np.float32)

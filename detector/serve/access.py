@@ -10,18 +10,16 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from detector.serve.limits import Limits, Refusal, drain
+from detector.web_server import SAFE_HEADERS
 
 COOKIE = "detector-token"
 _YEAR_S = 365 * 24 * 3600  # an installed page opens again without the address that has the token
 HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
+    **SAFE_HEADERS,
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
-    # These three make the page "cross-origin isolated": only then WebAssembly gets threads.
+    # These two make the page "cross-origin isolated": only then WebAssembly gets threads.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
-    "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; "
         "connect-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from networks import in_halves, seen_blobs
 from verbs import exit_of
 
 from detector import metadata
@@ -30,20 +31,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     torch.manual_seed(0)
     card = ModelCard(("a", "b", "quả xoài"), 0.25, input_size=96)
-    model = build(card).train()
-    for layer in model.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = None  # true statistics at once
-    with torch.no_grad():
-        blobs = torch.nn.functional.interpolate(torch.rand(8, 3, 12, 12), 96, mode="bilinear")
-        model(blobs * 2 - 1)
-        # Files store halves: make weights halves, and what batch norm scales by powers of two.
-        for layer in model.modules():
-            if isinstance(layer, torch.nn.Conv2d):
-                layer.weight.copy_(layer.weight.half().float())
-            if isinstance(layer, torch.nn.BatchNorm2d) and layer.running_var is not None:
-                spread = (layer.running_var + layer.eps).sqrt()
-                layer.weight.copy_(spread * 2.0 ** (-spread.log2()).round())
+    model = build(card)
+    seen_blobs(model, 96, 12)
+    in_halves(model)
     save(path, model.eval(), card)
     return path
 

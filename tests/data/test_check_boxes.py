@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.data.check.boxes import odd_boxes, pairwise_iou
+from detector.data.check.boxes import odd_boxes
 from detector.data.check.fit import anchor_fit
+from detector.detections import pairwise_iou
 
 BOXES = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 20, 30], [0, 0, 20, 20]], np.float32)
 coordinate = st.integers(-30, 130)

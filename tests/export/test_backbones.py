@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from networks import in_halves, seen_blobs
 from torch import nn
 
 from detector import metadata
@@ -35,22 +36,11 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def seen_something(card: ModelCard) -> SSDLite:
     """Random weights that halves hold exactly, and batch norms that have seen soft blobs."""
     torch.manual_seed(0)
-    model = build(card).train()
+    model = build(card)
     for head in model.class_heads:
         nn.init.normal_(head.predict.weight, std=0.1)  # scores that differ between pixels
-    for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = None
-    with torch.no_grad():
-        for _ in range(2):
-            blobs = nn.functional.interpolate(torch.rand(8, 3, 20, 20), 160, mode="bilinear")
-            model(blobs * 2 - 1)
-        for layer in model.modules():
-            if isinstance(layer, nn.Conv2d):
-                layer.weight.copy_(layer.weight.half().float())
-            if isinstance(layer, nn.BatchNorm2d) and layer.running_var is not None:
-                spread = (layer.running_var + layer.eps).sqrt()
-                layer.weight.copy_(spread * 2.0 ** (-spread.log2()).round())
+    seen_blobs(model, 160, 20, times=2)
+    in_halves(model)
     return model.eval()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from networks import in_halves, seen_blobs
 from onnx import numpy_helper
 
 from detector import metadata
@@ -47,23 +48,11 @@ def coco() -> SSDLite:
 def small_model() -> SSDLite:
     """Random weights, and batch norms with statistics and gains of their own to be fused."""
     torch.manual_seed(0)
-    model = build(SMALL).train()
+    model = build(SMALL)
     for head in model.class_heads:
         torch.nn.init.normal_(head.predict.weight, std=0.1)  # scores that differ between pixels
-    for layer in model.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = None  # true means at once, or signals would fade on the way
-    with torch.no_grad():
-        for _ in range(2):
-            blobs = torch.nn.functional.interpolate(torch.rand(8, 3, 20, 20), 192, mode="bilinear")
-            model(blobs * 2 - 1)
-        # The file stores halves: make weights halves, and what batch norm scales by powers of two.
-        for layer in model.modules():
-            if isinstance(layer, torch.nn.Conv2d):
-                layer.weight.copy_(layer.weight.half().float())
-            if isinstance(layer, torch.nn.BatchNorm2d) and layer.running_var is not None:
-                spread = (layer.running_var + layer.eps).sqrt()
-                layer.weight.copy_(spread * 2.0 ** (-spread.log2()).round())
+    seen_blobs(model, 192, 20, times=2)
+    in_halves(model)
     return model
 
 

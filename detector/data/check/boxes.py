@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from detector.data.example import Bool, Float32, Int64
+from detector.detections import pairwise_iou
 
 SAME_IOU = 0.95  # two boxes that overlap so much were drawn around the same thing
 WHOLE_SHARE = 0.95
@@ -67,16 +67,6 @@ def _same_place(xyxy: Float32) -> Iterator[tuple[int, int]]:
         rest = rows[position + 1 :]
         for j in rest[pairwise_iou(xyxy[i : i + 1], xyxy[rest])[0] >= SAME_IOU]:
             yield int(i), int(j)
-
-
-def pairwise_iou(a: Float32, b: Float32) -> npt.NDArray[np.float32]:
-    """(M, 4) and (N, 4) xyxy to (M, N); 0 where a box has no area."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1) for boxes in (a, b)]
-    union = areas[0][:, None] + areas[1][None] - inter
-    return np.asarray(inter / np.maximum(union, 1e-9), np.float32)
 
 
 def _corners(box: Float32) -> str:
