@@ -21,7 +21,8 @@ from detector.predictor import Detector, Timing
 LADDER = (128, 160, 192, 224, 256, 300, 352, 416, 512, 640)
 AIM = 0.8  # share of a frame's time that a new size may take: the rest is for bad moments
 BUSY = 0.95  # share from which the size is too large
-WINDOW = 12  # frames that a size is judged by
+# A size is judged by at least so many frames and so long: another program's start is over by then.
+WINDOW, WINDOW_S = 12, 0.5
 PATIENCE_S, MOST_PATIENCE_S = 2.0, 64.0  # how long there must be time to spare before a larger size
 REGRET_S = 10.0  # a larger size that is given up so soon was a mistake; later, the load has changed
 
@@ -29,8 +30,11 @@ Start = Callable[[Callable[[], None]], object]
 
 
 def in_background(work: Callable[[], None]) -> None:
-    """Run `work` in a thread that does not keep the process alive."""
-    threading.Thread(target=work, name="autosize", daemon=True).start()
+    """Run `work` in a thread that the process waits for at its end.
+
+    A daemon would be torn out of the engine's C++ there, which aborts the process.
+    """
+    threading.Thread(target=work, name="autosize").start()
 
 
 def largest_within(ladder: Sequence[int], side: int, spent_s: float, allowed_s: float) -> int:
@@ -69,7 +73,7 @@ class AutoSize:
         self._current, self._side = make(first), first
         self._next: tuple[int, Detector] | None = None
         self._at_work = False
-        self._spent: deque[float] = deque(maxlen=WINDOW)
+        self._spent: deque[tuple[float, float]] = deque()  # when a frame was done, what it took
         self._patience_s, self._raised_at = PATIENCE_S, -REGRET_S
         self._spare_since: float | None = None
         self._lock = threading.Lock()
@@ -110,7 +114,7 @@ class AutoSize:
             found, timing = self._current.detect_timed(frame_bgr, score)
             now = self._clock()
             if not self._at_work:  # compiling slows the frames beside it, which says nothing
-                self._spent.append(now - begun)
+                self._spent.append((now, now - begun))
                 self._decide(now)
             return self._ease(found), timing
 
@@ -129,9 +133,12 @@ class AutoSize:
 
     def _decide(self, now: float) -> None:
         """Order another size if this one is too slow, or there has long been time for a larger."""
-        if len(self._spent) < WINDOW:
+        while len(self._spent) > WINDOW and now - self._spent[1][0] >= WINDOW_S:
+            self._spent.popleft()
+        if len(self._spent) < WINDOW or now - self._spent[0][0] < WINDOW_S:
             return
-        spent = sorted(self._spent)[3 * WINDOW // 4]  # a quarter of the frames may be late
+        taken = sorted(seconds for _, seconds in self._spent)
+        spent = taken[3 * len(taken) // 4]  # a quarter of the frames may be late
         wanted = largest_within(self._ladder, self._side, spent, AIM * self._frame_s)
         if spent > BUSY * self._frame_s:
             if wanted < self._side:

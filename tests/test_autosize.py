@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,6 +153,17 @@ def test_one_slow_frame_changes_nothing() -> None:
     assert set(machine.sizes) == {300}
 
 
+def test_a_short_burst_of_load_changes_nothing() -> None:
+    """However fast frames come: another program's start takes many of them, but not for long."""
+    machine = Machine(8.0)
+    auto = AutoSize(machine.make, 60.0, clock=machine.clock, start=machine.waiting.append)
+    for number in range(600):
+        machine.ms_at_300 = 40.0 if number % 300 in range(100, 108) else 8.0
+        auto.detect_timed(FRAME)
+        machine.now += 0.008
+    assert not [side for side in machine.made if side < 300]
+
+
 def test_a_size_that_cannot_be_held_is_tried_less_and_less() -> None:
     """Load that comes only with the larger size: the estimate cannot know, so patience grows."""
     machine = Machine(15.0)
@@ -169,6 +182,15 @@ def test_a_size_that_cannot_be_had_leaves_the_old_one_running() -> None:
     machine.run(auto, 30)
     assert machine.sizes[-1] == 512
     assert machine.said[0] == "size 640 px cannot be had (not enough memory): staying at 300"
+
+
+def test_the_process_waits_for_work_in_the_background(tmp_path: Path) -> None:
+    """Torn out of the engine's C++ at the process's end, the thread would abort it."""
+    work = "time.sleep(0.5), open('done', 'w').close()"
+    code = f"import time; from detector import autosize; autosize.in_background(lambda: ({work}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "done").exists()
 
 
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
