@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from detector.detections import Detections
+
 Found = Sequence[float]  # label, score, x1, y1, x2, y2
 SAME_IOU = 0.5
 ENOUGH = 0.7  # int8 and float agree to 0.9 and more, engines in float to 1
@@ -19,6 +21,23 @@ def agreement(expected: Sequence[Found], found: Sequence[Found]) -> float:
     total = sum(one[1] for one in expected)
     there = sum(one[1] for one in expected if any(_same(one, other) for other in found))
     return there / total if total else 1.0
+
+
+def as_found(detections: Detections) -> list[Found]:
+    """The best MOST detections, in the form that is compared (and passed between processes)."""
+    best = detections[:MOST]
+    parts = zip(best.labels.tolist(), best.scores.tolist(), best.xyxy.tolist(), strict=True)
+    return [[label, score, *box] for label, score, box in parts]
+
+
+def disagreement(
+    expected: Sequence[Found], found: Sequence[Found], trusted: str, where: str
+) -> str:
+    """What to say of an engine that does not find what `trusted` finds in `where`, or ''."""
+    share = agreement(expected, found)
+    if share >= ENOUGH:
+        return ""
+    return f"computes this file wrongly: it finds {share:.0%} of what {trusted} finds in {where}"
 
 
 def _same(one: Found, other: Found) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from detector.benchmark.agreement import ENOUGH, agreement
+from detector.benchmark.agreement import disagreement
 from detector.benchmark.engines import TORCH, Setup, weights_of
 from detector.benchmark.rounds import Spread, ratio, spread
 
@@ -100,12 +100,11 @@ def _disagreement(setup: Setup, answers: Mapping[Setup, Answer]) -> str:
     """Where a setup finds something else than the first in line at its size, else ''."""
     others = [other for other in answers if other.size == setup.size]
     trusted = min(others, key=lambda s: (s.precision != "float", s.engine != "openvino"))
-    share = agreement(answers[trusted]["found"], answers[setup]["found"])
-    if share >= ENOUGH:
-        return ""
-    return (
-        f"computes this file wrongly: it finds {share:.0%} of what {trusted.engine} in "
-        f"{trusted.precision} finds in the sample clip"
+    return disagreement(
+        answers[trusted]["found"],
+        answers[setup]["found"],
+        f"{trusted.engine} in {trusted.precision}",
+        "the sample clip",
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from detector.benchmark.agreement import Found
     from detector.benchmark.engines import Setup
     from detector.evaluation.run import Finder
 
@@ -71,16 +72,14 @@ def time_setup(setup: dict[str, Any], frames: int) -> dict[str, Any]:
     }
 
 
-def _seen(finder: Finder) -> list[list[float]]:
-    """The best detections in the first frame of the sample clip: label, score, box."""
-    from detector.benchmark.agreement import MOST
+def _seen(finder: Finder) -> list[Found]:
+    """The best detections in the first frame of the sample clip."""
+    from detector.benchmark.agreement import as_found
     from detector.benchmark.video import decoded
     from detector.sample import sample_path
 
     (frame,) = decoded(str(sample_path()), 1)
-    found = finder.detect_timed(frame)[0][:MOST]
-    parts = zip(found.labels.tolist(), found.scores.tolist(), found.xyxy.tolist(), strict=True)
-    return [[label, score, *box] for label, score, box in parts]
+    return as_found(finder.detect_timed(frame)[0])
 
 
 def repeat(
