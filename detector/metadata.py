@@ -26,7 +26,7 @@ class Metadata:
 
     class_names: K names in label order. input_size: the side in pixels it was trained at.
     score, iou: thresholds to use when the user names none, 0..1.
-    precision: "float16" or "int8" storage. notes: everything else the file says.
+    precision: "float16", "float32" or "int8" storage. notes: everything else the file says.
     """
 
     class_names: tuple[str, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,7 @@ class Agreement:
         return abs(self.ap - self.torch_ap) <= MOST_AP
 
 
-def agreement(order: Order, run: Runner, frames: Sequence[UInt8]) -> tuple[float, float, float]:
+def agreement(order: Order, run: Runner, frames: Iterable[UInt8]) -> tuple[float, float, float]:
     """Agreement's `boxes_px`, `scores` and `best` over frames (H, W, 3) BGR of any sizes."""
     px = scores = best = 0.0
     network = torch_runner(order)

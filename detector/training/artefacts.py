@@ -14,8 +14,10 @@ import onnx
 from detector.data.example import Dataset
 from detector.evaluation.analysis import Analysis
 from detector.evaluation.metrics import as_metrics
-from detector.export.onnx import to_onnx, write
-from detector.export.verified import MAX_DROP, Int8, quantize_to_drop
+from detector.export.faithful import faithful_onnx
+from detector.export.int8_options import MAX_DROP
+from detector.export.onnx import write
+from detector.export.verified import Int8, quantize_to_drop
 from detector.model import checkpoint
 from detector.model.checkpoint import ModelCard
 from detector.model.ssdlite import SSDLite
@@ -59,7 +61,8 @@ def write_models(
     checkpoint.save(folder / WEIGHTS, model, card)
     say("writing model.onnx and measuring it")
     float_path = folder / FLOAT
-    files = [_write_measured(float_path, to_onnx(model, card, {}), card.trained_on, val)]
+    proto = faithful_onnx(model, card, train.examples, say)
+    files = [_write_measured(float_path, proto, card.trained_on, val)]
     say("quantising to int8 on training pictures and measuring it")
     files.append(
         write_int8(float_path, folder / INT8, train, val, card.trained_on, files[0].measured, say)
@@ -76,13 +79,15 @@ def write_int8(
     floats: Measured,
     say: Callable[[str], None],
     max_drop: float = MAX_DROP,
+    views: int = 0,
 ) -> ModelFile:
     """The int8 form of a float file, which does as `floats` says on val, measured on all of val.
 
-    train decides which layers are int8, never val. name: what the data is called. DetectorError as
+    train decides which layers are int8, never val. name: what the data is called. views: to
+    fine-tune on, 0 for not at all. DetectorError as
     `quantize_to_drop` raises it, and for a place that cannot be written.
     """
-    int8 = quantize_to_drop(float_path, train, name, say, max_drop)
+    int8 = quantize_to_drop(float_path, train, name, say, max_drop, views)
     say(int8.sentence())
     annotate(int8.proto, {**int8.notes(), "float_ap": f"{floats.analysis.figures['AP']:.2f}"})
     return replace(_write_measured(out, int8.proto, name, val), int8=int8)
