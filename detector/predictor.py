@@ -74,7 +74,7 @@ class Detector:
         streams: int = 1,
         scales: Sequence[int] | None = None,
     ) -> None:
-        self.path = choose_file(model, precision)
+        self.path = choose_file(model, precision, engine)
         self.metadata = metadata.read(self.path)
         if precision != "auto" and (precision == "int8") != (self.metadata.precision == "int8"):
             raise DetectorError(
@@ -197,8 +197,12 @@ def _picture(source: object) -> UInt8:
     )
 
 
-def choose_file(model: str | os.PathLike[str], precision: str) -> Path:
-    """The model file that `model` and `precision` mean; DetectorError when there is none such."""
+def choose_file(model: str | os.PathLike[str], precision: str, engine: str = "openvino") -> Path:
+    """The model file that `model` and `precision` mean; DetectorError when there is none such.
+
+    Of the embedded model, "auto" is the faster one on this CPU: with ONNX Runtime always float
+    (int8 takes it 2 to 4 times as long, and OpenVINO half as long: docs/speed.md).
+    """
     if precision not in PRECISIONS:
         raise DetectorError(
             f"precision {precision!r} is unknown; expected one of {', '.join(PRECISIONS)}"
@@ -206,8 +210,8 @@ def choose_file(model: str | os.PathLike[str], precision: str) -> Path:
     if not isinstance(model, (str, os.PathLike)):
         raise DetectorError(f"model is {model!r}; expected a path to an .onnx file, or 'coco'")
     if os.fspath(model) == "coco":
-        wants_int8 = precision == "int8" or (precision == "auto" and has_int8_dot())
-        return COCO_INT8 if wants_int8 else COCO_FLOAT
+        faster = engine == "openvino" and has_int8_dot()
+        return COCO_INT8 if precision == "int8" or (precision == "auto" and faster) else COCO_FLOAT
     path = Path(os.fsdecode(model))
     if precision == "auto" or not path.name:
         return path

@@ -43,6 +43,7 @@ def test_options_that_make_no_sense(options, said):
 def test_precision_of_the_embedded_model(monkeypatch, fast, chosen):
     monkeypatch.setattr(predictor_module, "has_int8_dot", lambda: fast)
     assert choose_file("coco", "auto") == chosen
+    assert choose_file("coco", "auto", "onnxruntime") == COCO_FLOAT
     assert choose_file("coco", "float") == COCO_FLOAT
     assert choose_file("coco", "int8") == COCO_INT8
 

@@ -48,8 +48,9 @@ class ModelOptions:
     engine: Literal["openvino", "onnxruntime"] = "openvino"
     """What runs the network; onnxruntime is an extra install."""
     precision: Literal["auto", "float", "int8"] = "auto"
-    """int8 is faster on CPUs with VNNI, AMX or dotprod: there auto takes the embedded model's int8
-    file. A --model FILE is run as it is; float or int8 take NAME.onnx or NAME-int8.onnx."""
+    """int8 is faster with openvino on CPUs with VNNI, AMX or dotprod: there auto takes the embedded
+    model's int8 file. A --model FILE is run as it is; float or int8 take NAME.onnx or
+    NAME-int8.onnx."""
     threads: int = 0
     """Cores to use; 0 for all."""
 
