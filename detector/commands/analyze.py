@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -132,7 +133,13 @@ class Analyze:
             return
         names = split_names(self.backbone or ()) or (BACKBONES if self.summary else [BACKBONE])
         for name, width in product(names, self.width or (1.0,)):
-            network = _build(name, width, self.head, self.classes or CLASSES)
+            try:
+                network = _build(name, width, self.head, self.classes or CLASSES)
+            except DetectorError as error:  # of a package that is not installed
+                if self.backbone:
+                    raise
+                print(f"{name} is left out: {error}", file=sys.stderr)
+                continue
             for side in self.size or (SIZE,):
                 yield count(network, name, width, self.head, side)
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from detector.cli import main
 from detector.model.checkpoint import ModelCard, build
+from detector.model.zoo import BACKBONES
 from detector.predictor import COCO_FLOAT, WEIGHTS
 from detector.training.start import card_fields
 
@@ -126,3 +128,13 @@ def test_what_it_refuses(words, said, capsys) -> None:
     assert said in err
     assert err.startswith("error: ")
     assert (out, err.count("\n")) == ("", 1)
+
+
+def test_a_summary_leaves_out_what_cannot_be_built(capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert run("--summary", "--width", 0.25, "--size", 96) == 0
+    said = capsys.readouterr()
+    assert "mobilenet_v4" not in said.out
+    assert all(name in said.out for name in BACKBONES if name != "mobilenet_v4")
+    assert said.err.startswith("mobilenet_v4 is left out: this network needs timm")
+    assert run("--backbone", "mobilenet_v4") == 2
