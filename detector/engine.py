@@ -6,7 +6,9 @@ import importlib
 import re
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
@@ -49,7 +51,10 @@ class Engine(Protocol):
         """
 
     def start(self, batch: npt.NDArray[np.uint8]) -> Callable[[], Outputs]:
-        """As `infer`, in the background where the engine can: the call returned waits for it."""
+        """As `infer`, in the background where the engine can: the call returned waits for it.
+
+        Any number may be under way. The arrays are the caller's.
+        """
 
 
 def load_engine(
@@ -127,6 +132,7 @@ class OpenVINOEngine:
         }
         self._compiled, self.origin = _compile(ov, path, size_hw, options)
         self._local = threading.local()
+        self._idle: deque[Any] = deque()  # requests that `start` made and has back
         self.parallel = streams
         # Once alone: two threads whose very first inferences meet can lock each other out for good
         # (one inside a C++ static initialiser that wants the interpreter, the other holding it).
@@ -142,14 +148,20 @@ class OpenVINOEngine:
 
     def start(self, batch: npt.NDArray[np.uint8]) -> Callable[[], Outputs]:
         """See Engine."""
-        request = self._request()
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
         request.start_async([batch], share_inputs=True)
 
         def wait() -> Outputs:
             request.wait()
             # `batch` is named so that it outlives the request, which reads it where it lies.
             assert batch is not None
-            return _results(request)
+            boxes, scores = _results(request)
+            outputs = boxes.copy(), scores.copy()
+            self._idle.append(request)
+            return outputs
 
         return wait
 
@@ -177,6 +189,7 @@ class OnnxRuntimeEngine:
         options.add_free_dimension_override_by_name("width", size_hw[1])
         self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.parallel = streams
+        self._pool = ThreadPoolExecutor(streams, "onnxruntime")
         self.description = f"ONNX Runtime {ort.__version__}, {threads} threads, {streams} streams"
 
     def infer(self, batch: npt.NDArray[np.uint8]) -> Outputs:
@@ -185,8 +198,10 @@ class OnnxRuntimeEngine:
         return boxes[0], scores[0]
 
     def start(self, batch: npt.NDArray[np.uint8]) -> Callable[[], Outputs]:
-        """See Engine. It runs when waited for: each run has every core already."""
-        return partial(self.infer, batch)
+        """See Engine. With one stream it runs when waited for: each run has every core already."""
+        if self.parallel == 1:
+            return partial(self.infer, batch)
+        return self._pool.submit(self.infer, batch).result
 
 
 def _results(request: Any) -> Outputs:

@@ -15,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from detector import metadata
-from detector.cpu import has_int8_dot
+from detector.cpu import has_int8_dot, usable_cores
 from detector.detections import Detections, select
 from detector.engine import Outputs, load_engine
 from detector.errors import DetectorError
 from detector.images import as_bgr, read_image
 from detector.preprocess import to_batch
 from detector.scales import Passes, in_order, shares
+from detector.tiles import MAX_TILES, Tiles
 
 WEIGHTS = Path(__file__).parent / "weights"
 COCO_FLOAT = WEIGHTS / "ssdlite_mobilenet_v2_coco.onnx"
@@ -36,7 +37,10 @@ UInt8 = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds one frame took: resize, network, and thresholds with NMS."""
+    """Milliseconds one frame took: resize, network, and thresholds with NMS.
+
+    Tiles are cut and resized while the network is at work, so that is part of the network's.
+    """
 
     pre_ms: float
     infer_ms: float
@@ -47,14 +51,16 @@ class Detector:
     """Finds objects in pictures.
 
     model: an `.onnx` file written by this project, or "coco" for the embedded one (80 classes).
-    engine: "openvino" or "onnxruntime". precision: "float" or "int8" choose between `NAME.onnx`
-    and `NAME-int8.onnx` beside it; "auto" runs the file named, and of the embedded model int8
-    where the CPU is faster at it. size: side of the network's input in pixels, default what the
-    model was trained at; more finds smaller objects and takes longer. scales: several sizes at
-    once instead, such as (300, 512): large objects from the small input, small ones from the large
-    one. score, iou: thresholds in 0..1, default the model's own. classes: names to look for,
-    default (or none) all. top_k: at most so many detections a picture. threads: cores to use, 0 for
-    all. streams: inferences to run side by side when several threads call `detect_timed`.
+    engine: "openvino" or "onnxruntime". precision: "float" or "int8" choose between `NAME.onnx` and
+    `NAME-int8.onnx` beside it; "auto" runs the file named, and of the embedded model int8 where CPU
+    and engine are faster at it. size: side of the network's input in pixels, default what the model
+    was trained at; more finds smaller objects and takes longer. scales: several sizes at once
+    instead, such as (300, 512): large objects from the small input, small ones from the large one.
+    tiles: for small objects in large pictures, look also at overlapping parts, so many along the
+    longer side; 1 for none. score, iou: thresholds in 0..1, default the model's own. classes: names
+    to look for, default (or none) all. top_k: at most so many detections a picture. threads: cores
+    to use, 0 for all. streams: inferences to run side by side when several threads call
+    `detect_timed`; with tiles always as many as cores.
 
     Raises DetectorError for any of these that makes no sense, naming what would.
     """
@@ -73,35 +79,36 @@ class Detector:
         threads: int = 0,
         streams: int = 1,
         scales: Sequence[int] | None = None,
+        tiles: int = 1,
     ) -> None:
         self.path = choose_file(model, precision, engine)
         self.metadata = metadata.read(self.path)
-        if precision != "auto" and (precision == "int8") != (self.metadata.precision == "int8"):
-            raise DetectorError(
-                f"{self.path}: holds {self.metadata.precision} whatever its name, and not the "
-                f"{precision} asked for; precision auto runs it as it is"
-            )
+        _check_precision(self.path, self.metadata.precision, precision)
         self.class_names = self.metadata.class_names
         self.score = in_unit("score", self.metadata.score if score is None else score)
         self.iou = in_unit("iou", self.metadata.iou if iou is None else iou)
         self.top_k = in_range("top_k", top_k, 1, MAX_TOP_K)
         self._columns = _columns(self.class_names, classes)
-        self.sizes = _sizes(size, scales, self.metadata.input_size)
+        native = self.metadata.input_size
+        self.sizes, self.tiles = _sizes(size, scales, native), _count_of_tiles(tiles, scales)
         threads = in_range("threads", threads, 0, MAX_THREADS)
         streams = in_range("streams", streams, 1, MAX_THREADS)
+        if self.tiles > 1:  # one a core: more a second than each on all cores in turn
+            streams = threads or usable_cores()
         engines = [
             load_engine(self.path, (side, side), name=engine, threads=threads, streams=streams)
             for side in self.sizes
         ]
         # Of several sizes the largest speaks for all: they differ in nothing else.
         self.engine, self.size_hw = engines[-1], (self.sizes[-1], self.sizes[-1])
-        ranges = shares(self.sizes, self.metadata.input_size)
-        self._passes = Passes(engines, ranges) if len(engines) > 1 else None
+        self._passes = Passes(engines, shares(self.sizes, native)) if len(engines) > 1 else None
+        self._tiles = Tiles(self.engine, self.sizes[0], native, tiles) if self.tiles > 1 else None
 
     @property
     def at(self) -> str:
-        """The input size in words: `300 px`, or `300 + 512 px`."""
-        return " + ".join(map(str, self.sizes)) + " px"
+        """The input size in words: `300 px`, `300 + 512 px`, or `300 px, tiles 3`."""
+        tiles = f", tiles {self.tiles}" if self.tiles > 1 else ""
+        return " + ".join(map(str, self.sizes)) + " px" + tiles
 
     # Any hides what no signature can tell: a list of pictures from a list of anything else.
     @overload
@@ -145,16 +152,17 @@ class Detector:
         score: a threshold in 0..1 for this frame only.
         """
         start = time.perf_counter()
-        batches = [to_batch(frame_bgr, (side, side)) for side in self.sizes]
+        threshold = self.score if score is None else score
+        sides = () if self._tiles else self.sizes
+        batches = [to_batch(frame_bgr, (side, side)) for side in sides]
         prepared = time.perf_counter()
-        boxes, scores = self._infer(batches)
+        boxes, scores = self._infer(frame_bgr, batches, threshold)
         if scores.shape[1] != len(self.class_names):
             raise DetectorError(
                 f"{self.path}: scores {scores.shape[1]} classes but names "
                 f"{len(self.class_names)}; export it again"
             )
         inferred = time.perf_counter()
-        threshold = self.score if score is None else score
         found = select(
             boxes,
             scores,
@@ -169,11 +177,13 @@ class Detector:
         seconds = (prepared - start, inferred - prepared, done - inferred)
         return found, Timing(*(1e3 * s for s in seconds))
 
-    def _infer(self, batches: Sequence[UInt8]) -> Outputs:
-        """Boxes and scores, of one pass or of several made one."""
-        if self._passes is None:
-            return self.engine.infer(batches[0])
-        return self._passes.infer(batches)
+    def _infer(self, frame_bgr: UInt8, batches: Sequence[UInt8], score: float) -> Outputs:
+        """Boxes and scores, of one look or of several made one. score: what a row must have."""
+        if self._tiles is not None:
+            return self._tiles.infer(frame_bgr, score)
+        if self._passes is not None:
+            return self._passes.infer(batches)
+        return self.engine.infer(batches[0])
 
 
 def _sizes(size: int | None, scales: Sequence[int] | None, native: int) -> list[int]:
@@ -183,6 +193,14 @@ def _sizes(size: int | None, scales: Sequence[int] | None, native: int) -> list[
     if size is not None:
         raise DetectorError(f"size {size} and scales exclude each other; name all in scales")
     return in_order([in_range("scales", side, *SIZES) for side in scales])
+
+
+def _count_of_tiles(tiles: int, scales: Sequence[int] | None) -> int:
+    """`tiles`, if there can be so many; DetectorError if not, and together with scales."""
+    count = in_range("tiles", tiles, 1, MAX_TILES)
+    if count > 1 and scales is not None:
+        raise DetectorError(f"tiles {count} and scales exclude each other; choose one")
+    return count
 
 
 def _picture(source: object) -> UInt8:
@@ -222,6 +240,15 @@ def choose_file(model: str | os.PathLike[str], precision: str, engine: str = "op
             f"{wanted}: no such file; {path.name} has no {precision} form beside it"
         )
     return wanted
+
+
+def _check_precision(path: Path, held: str, asked: str) -> None:
+    """DetectorError where a file is not what its name says and what was asked for."""
+    if asked != "auto" and (asked == "int8") != (held == "int8"):
+        raise DetectorError(
+            f"{path}: holds {held} whatever its name, and not the {asked} asked for; precision "
+            "auto runs it as it is"
+        )
 
 
 def in_unit(name: str, value: float) -> float:

@@ -38,7 +38,7 @@ def in_order(scales: Sequence[int]) -> list[int]:
 
 
 def shares(
-    sizes: Sequence[int], native: int, least: float = LEAST, most: float = MOST
+    sizes: Sequence[float], native: int, least: float = LEAST, most: float = MOST
 ) -> list[Share]:
     """Which objects each pass answers for: root of the box's area over the frame's, from .. to.
 
@@ -53,9 +53,14 @@ def shares(
     return list(zip(lows, highs, strict=True))
 
 
+def size_of(xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(B, 4) -> (B,) root of the area; 0 for an inverted box."""
+    return np.asarray(np.sqrt(np.clip(xyxy[:, 2:] - xyxy[:, :2], 0, None).prod(axis=1)))
+
+
 def within(xyxy: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.int64]:
     """Rows of the boxes (B, 4) whose size, root of the area, lies in low..high, same unit."""
-    size = np.sqrt(np.clip(xyxy[:, 2:] - xyxy[:, :2], 0, None).prod(axis=1))
+    size = size_of(xyxy)
     return np.flatnonzero((size >= low) & (size <= high))
 
 

@@ -155,8 +155,9 @@ class Demo:
             return self.options.load(streams=streams)
         from detector.autosize import AutoSize
 
-        if self.options.scales is not None:
-            raise DetectorError("--size auto and --scales exclude each other; choose one")
+        for name, given in (("scales", self.options.scales), ("tiles", self.options.tiles > 1)):
+            if given:
+                raise DetectorError(f"--size auto and --{name} exclude each other; choose one")
         return AutoSize(lambda side: replace(self.options, size=side).load(), self.fps, say=say)
 
 

@@ -95,7 +95,7 @@ def load_model(options: ModelOptions) -> Model:
     finder = replace(options, score=score).load(streams=streams)
     title = f"{finder.path.name} at {finder.at}, {finder.engine.description}"
     key = [finder.sizes, finder.engine.description, score, finder.iou, options.top_k]
-    key.append(options.classes)
+    key += [options.classes, options.tiles]
     trained_on = finder.metadata.notes.get("trained_on", "")
     return Model(finder, finder.path, title, key, finder.engine.parallel, trained_on)
 
@@ -106,11 +106,12 @@ def _torch_model(options: ModelOptions, score: float) -> Model:
     from detector.training.start import load_network
 
     path = Path(options.model)
-    others = options.precision == "int8" or options.classes or options.scales
+    several = options.scales or options.tiles != 1
+    others = options.precision == "int8" or options.classes or several
     if options.engine != "openvino" or others:
         raise DetectorError(
-            f"--model {path}: torch runs it, so --engine, --precision int8, --classes and --scales "
-            "do not apply; leave them out, or `detector export` it first"
+            f"--model {path}: torch runs it, so --engine, --precision int8, --classes, --scales "
+            "and --tiles do not apply; leave them out, or `detector export` it first"
         )
     network, card = load_network(path)
     iou = NMS_IOU if options.iou is None else options.iou
