@@ -12,6 +12,10 @@ class DetectorError(Exception):
     exit_code = 2
 
 
+class OutOfMemoryError(DetectorError, MemoryError):
+    """A picture that memory does not hold; nothing is wrong with it, so it is never passed over."""
+
+
 class SourceLostError(DetectorError):
     """A camera or stream that went away and did not come back within the tries allowed."""
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from detector.errors import DetectorError
+from detector.errors import DetectorError, OutOfMemoryError
 from detector.image_header import PictureHeader, read_header
 
 UInt8 = npt.NDArray[np.uint8]
@@ -23,6 +23,7 @@ IMAGE_SUFFIXES = frozenset(
 # 2^28 pixels decode to 805 MB: room for a 200-megapixel phone picture, not for 30,000 x 30,000.
 MAX_PIXELS = 2**28
 MAX_FILE_BYTES = 2**30
+DECODER_BYTES = 9  # a pixel: 3 of the picture, and 6 of coefficients in a progressive JPEG
 _EXPECTED = "expected JPEG, PNG, WebP, BMP, TIFF, GIF, JPEG 2000, AVIF or PNM"
 
 
@@ -77,8 +78,8 @@ def read_image(path: str | Path) -> UInt8:
 def decode_image(data: bytes, name: str) -> UInt8:
     """The picture in an encoded file's bytes, (H, W, 3) BGR; `name` is what errors call it.
 
-    Raises DetectorError as `read_image` does. Reading bytes first, instead of `cv2.imread`, keeps
-    non-ASCII paths working on Windows.
+    Raises DetectorError as `read_image` does, OutOfMemoryError when it does not fit. Reading bytes
+    first, instead of `cv2.imread`, keeps non-ASCII paths working on Windows.
     """
     if not data:
         raise DetectorError(f"{name}: is empty (0 bytes), expected a picture; copy it again")
@@ -87,16 +88,33 @@ def decode_image(data: bytes, name: str) -> UInt8:
         raise DetectorError(f"{name}: not a picture (it begins with {data[:8]!r}); {_EXPECTED}")
     _check_header(header, name)
     quiet_opencv()
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except (cv2.error, MemoryError):
-        image = None
+    image = imdecode(data, cv2.IMREAD_COLOR, header, name)
     if image is None:
         raise DetectorError(
             f"{name}: this {header.format} ({header.width}x{header.height}) is damaged, cut short "
             f"or of a kind OpenCV {cv2.__version__} cannot decode; copy it again or save it as PNG"
         )
     return as_bgr(image)
+
+
+def imdecode(data: bytes, flags: int, header: PictureHeader, name: str) -> Any:
+    """What OpenCV makes of a picture's bytes, or None.
+
+    Raises OutOfMemoryError for want of memory, which OpenCV mostly calls damage as well: its
+    decoders are then asked no further, but whether so much memory is to be had at all.
+    """
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        if image is None:
+            np.empty(header.width * header.height * DECODER_BYTES, np.uint8)
+        return image
+    except (cv2.error, MemoryError) as error:
+        if isinstance(error, MemoryError) or error.code == cv2.Error.StsNoMem:
+            raise OutOfMemoryError(
+                f"{name}: out of memory while decoding {header.width}x{header.height} pixels; "
+                "close other programs, or scale large pictures down first"
+            ) from None
+    return None
 
 
 def _check_header(header: PictureHeader, name: str) -> None:

@@ -89,6 +89,8 @@ def test_errors_exit_one_and_json_has_them(yolo: Path, capsys: pytest.CaptureFix
         (["toy", "--augmented", "sheet.txt"], "expected a name in .png or .jpg"),
         (["toy", "--augmented", "s.png", "--mosaic", "2"], "--mosaic 2.0: expected 0 to 1"),
         (["toy", "--mosaic", "0.5"], "--mosaic 0.5: is for --augmented"),
+        (["toy", "--tiles", "3"], "--tiles 3: is for --fix FOLDER; give both"),
+        (["toy", "--fix", "fixed", "--tiles", "17"], "--tiles 17: expected 1 to 16"),
         (["toy", "--fix", "toy/fixed"], "--fix toy/fixed: lies inside"),
         (["toy", "--fix", "toy"], "--fix toy: exists already"),
         (["toy", "--fix", "no/where"], "there is no folder no"),
@@ -148,6 +150,32 @@ def test_fix_writes_a_copy_without_errors(
     assert not {"truncated", "misnamed", "exif-turned", "leaked-copy", "inverted-box"} & set(found)
     assert check(out_folder).errors == 0
     assert exit_of(["check", out_folder], capsys)[0] == 0
+
+
+def test_fix_cuts_pictures_into_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three along the longer side, two across; each part shows what lies there, and no more."""
+    image = np.random.default_rng(0).integers(0, 255, (400, 600, 3), np.uint8)
+    for name in ("a", "b"):
+        (tmp_path / "toy" / name).mkdir(parents=True)
+        assert cv2.imwrite(
+            str(tmp_path / "toy" / name / "1.png"), image[:: 1 if name == "a" else -1]
+        )
+    rows = "a/1.png,cat,20,30,40,60\na/1.png,dog,500,300,620,380\nb/1.png,dog,280,20,300,40\n"
+    (tmp_path / "toy/boxes.csv").write_text("filename,class,xmin,ymin,xmax,ymax\n" + rows)
+    (tmp_path / "card.yaml").write_text("root: toy\nsplits: {train: a, val: b}\n")
+    words = ["check", tmp_path / "card.yaml", "--fix", tmp_path / "cut", "--tiles", "3"]
+    out = exit_of(words, capsys)[1]
+    splits = load_splits(tmp_path / "cut")
+    parts = {e.path.stem: e for e in splits["train"].examples}
+    shown = {stem: e.xyxy.tolist() for stem, e in parts.items() if len(e.labels)}
+    assert shown == {"1_0_0": [[20, 30, 40, 60]], "1_369_177": [[131, 123, 231, 203]]}
+    names = splits["train"].class_names
+    assert [names[parts[stem].labels[0]] for stem in shown] == ["cat", "dog"]
+    assert len(parts) == 4  # as many without objects as with
+    assert "2 parts without objects left out of train" in out
+    assert len(splits["val"].examples) == 6
+    read = cv2.imread(str(parts["1_369_177"].path))
+    assert (read == image[177:400, 369:600]).all()
 
 
 def test_fix_keeps_what_was_good(

@@ -33,6 +33,9 @@ class Check:
     """Print all of it as JSON instead of a table."""
     fix: Annotated[Path | None, shown("FOLDER", "none")] = None
     """Write a repaired copy to this new folder, in COCO's layout, pictures upright."""
+    tiles: int = 1
+    """With --fix: cut the pictures into overlapping parts, so many along the longer side (2 to 16),
+    to learn objects that are small in large pictures. Detect with the same --tiles then."""
     augmented: MaybePath = None
     """Write a picture (.png or .jpg) of what augmentation makes of the training pictures."""
     seed: int = 0
@@ -62,6 +65,7 @@ class Check:
 
     def _check_outputs(self) -> None:
         """Before minutes are spent reading: can what was asked for be written at all?"""
+        from detector.data.check.parts import MOST_PARTS
         from detector.errors import DetectorError
         from detector.outfile import start_file
 
@@ -73,6 +77,10 @@ class Check:
             from detector.data.load import open_card
 
             check_place(open_card(self.data).root, self.fix)
+        if not 1 <= self.tiles <= MOST_PARTS:
+            raise DetectorError(f"--tiles {self.tiles}: expected 1 to {MOST_PARTS}")
+        if self.tiles > 1 and not self.fix:
+            raise DetectorError(f"--tiles {self.tiles}: is for --fix FOLDER; give both")
         if not 0 <= self.mosaic <= 1:
             raise DetectorError(f"--mosaic {self.mosaic}: expected 0 to 1")
         if self.mosaic and not self.augmented:
@@ -95,7 +103,7 @@ class Check:
     def _fix(self, report: Report, out: Path) -> list[str]:
         from detector.data.check.repair import repair
 
-        done = repair(report, out)
+        done = repair(report, out, self.tiles)
         lines = [f"{count:>7} {what}" for what, count in sorted(done.items()) if count]
         return [f"written: {out} (COCO layout)", *(lines or ["        nothing had to be mended"])]
 

@@ -64,7 +64,7 @@ class Detect:
         width = min(NAME_WIDTH, max(map(len, pictures)))
         if not self.json:
             print(f"{'picture':<{width}}  {'class':<16} {'score':>6}  {_edges(_HEADINGS)}")
-        unread, objects, spent_ms = 0, 0, []
+        unread, objects, full, spent_ms = 0, 0, 0, []
         for index, name in enumerate(pictures):
             try:
                 frame, found, took_ms = _detect(detector, name, index)
@@ -75,18 +75,27 @@ class Detect:
                 continue
             spent_ms.append(took_ms)
             objects += len(found)
+            full += len(found) == detector.top_k
             for line in [_as_json(name, frame, found)] if self.json else _rows(name, found, width):
                 print(line)
             _save(sinks, frame, found)
         sys.stdout.flush()
         if unread:
             print(f"{unread} of {len(pictures)} pictures could not be read", file=sys.stderr)
+        if full:
+            print(_limit(full, detector.top_k), file=sys.stderr)
         for line in _cost(detector, loaded_s, objects, spent_ms):
             print(line, file=sys.stderr)
         return 2 if unread else 0
 
 
 _HEADINGS = ("left", "top", "right", "bottom")
+
+
+def _limit(full: int, top_k: int) -> str:
+    """That there may be more than is shown, in so many pictures."""
+    pictures = f"{full} picture{'s' if full > 1 else ''}"
+    return f"{pictures} with as many objects as --top-k {top_k} allows: a larger one may show more"
 
 
 def _detect(detector: Detector, name: str, index: int) -> tuple[Frame, Detections, float]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from detector.data.example import Dataset, Problem
+from detector.data.class_names import alike
+from detector.data.example import Dataset, Example, Problem
 
 _PICTURE_LEFT_OUT = frozenset({"picture-left-out", "unreadable-picture", "unlisted-picture"})
 SHOWN = 10  # names, at most
+# So many detections of a class in a picture COCO's AP looks at, and so many of all classes a
+# detector gives unless it is told otherwise.
+MOST_FOUND = 100
 
 
 def counted(number: int, what: str) -> str:
@@ -16,9 +20,9 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what if number == 1 else plural}"
 
 
-def listed(names: Collection[str]) -> str:
-    """Names behind commas, the first ten."""
-    return ", ".join(list(names)[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+def listed(names: Collection[str], most: int = SHOWN) -> str:
+    """The first names behind commas, ten at most."""
+    return ", ".join(list(names)[:most]) + (", ..." if len(names) > most else "")
 
 
 def account(train: Dataset, val: Dataset) -> list[str]:
@@ -35,9 +39,25 @@ def account(train: Dataset, val: Dataset) -> list[str]:
         f"{len(val.examples):,} to judge by{drawn}; "
         f"{counted(len(names), 'class')}: {listed(names)}{numbers}"
     )
+    if crowds := [n for n in map(_wanted, [*train.examples, *val.examples]) if n > MOST_FOUND]:
+        lines.append(
+            f"{counted(len(crowds), 'picture')} with more than {MOST_FOUND} objects, up to "
+            f"{max(crowds)}: AP counts the best {MOST_FOUND} of a class and so stays low; to be "
+            f"shown more, give detect and demo --top-k {2 * max(crowds)}"
+        )
+    if pairs := [f"'{name}' and '{other}'" for name, other in alike(names)]:
+        lines.append(
+            f"{counted(len(pairs), 'class')} named like another one, and learned as different: "
+            f"{listed(pairs, 3)}; to make them one: classes: merge: in a data card"
+        )
     if unjudged := [name for name, b, j in zip(names, boxes, judged, strict=True) if b and not j]:
         lines.append(f"no boxes in val, so learned but not judged: {listed(unjudged)}")
     return lines
+
+
+def _wanted(example: Example) -> int:
+    """How many objects a picture has."""
+    return len(example.ignore) - int(example.ignore.sum())
 
 
 def _odd(problems: list[Problem], kept: Collection[object]) -> str:

@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from detector.data.example import KNOWN_SHARE, WANTED_SHARE
+
 # albumentations asks a server for its newest version when imported; nobody asked for that.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 A = importlib.import_module("albumentations")  # it has no types
@@ -24,8 +26,6 @@ A = importlib.import_module("albumentations")  # it has no types
 UInt8 = npt.NDArray[np.uint8]
 MIN_OVERLAPS = (None, 0.1, 0.3, 0.5, 0.7, 0.9)  # SSD, section 2.2, "Data augmentation"; None: any
 CROP_TRIES = 30
-# A box cut by a crop is wanted with so much of it left; with less, neither wanted nor wrong.
-WANTED_SHARE, KNOWN_SHARE = 0.4, 0.05
 FILL = (124, 116, 104)  # the mean colour of ImageNet, for what lies outside the picture
 
 

@@ -6,7 +6,16 @@ import csv
 import io
 from pathlib import Path
 
-from detector.data.example import Box, Dataset, Labelled, Problem, build, finite_xyxy
+from detector.data.example import (
+    Box,
+    Dataset,
+    Labelled,
+    Problem,
+    build,
+    finite_xyxy,
+    relabel,
+)
+from detector.data.open_images import spoken_names
 from detector.data.picture_size import displayed_size
 from detector.data.tree import PictureIndex, Tree, nearest, read_text, the_one
 from detector.errors import DetectorError
@@ -21,6 +30,7 @@ _COLUMNS = {
     "ymax": ("ymax", "y2", "bottom", "bboxymax"),
     "width": ("width", "imagewidth", "imgwidth"),
     "height": ("height", "imageheight", "imgheight"),
+    "ignore": ("ignore", "difficult", "iscrowd", "isgroupof"),
 }
 Row = tuple[int, Path, Box | None, tuple[int, int] | None]  # line, picture, box, claimed size
 _NEEDED = ("filename", "class", "xmin", "ymin", "xmax", "ymax")
@@ -58,6 +68,8 @@ def _delimiter(line: str) -> str:
 def read_csv(tree: Tree, path: Path, pictures: PictureIndex) -> Dataset:
     """One table. Pixels are edges counted from 0; a table all within 0..1 holds fractions.
 
+    A column `ignore`, or Open Images' `IsGroupOf`, marks boxes that are neither wanted nor wrong.
+
     A row with a picture but an empty class and box is a picture without objects; one with rows of
     which none can be read is left out. Pictures the table does not name are not used, and counted:
     it may be one part of several. Raises DetectorError when the table as a whole cannot be read.
@@ -90,7 +102,10 @@ def read_csv(tree: Tree, path: Path, pictures: PictureIndex) -> Dataset:
     labelled = _group(parsed, tree, where, problems)
     known = {*spoilt, *(picture for _, picture, _, _ in parsed)}
     problems += _unlisted(known, path, pictures, tree)
-    return build(labelled.values(), problems)
+    dataset = build(labelled.values(), problems)
+    spoken: dict[str, str | None] = {n: n for n in dataset.class_names}
+    spoken |= spoken_names(tree, dataset.class_names)
+    return relabel(dataset, spoken, [name for name in dict.fromkeys(spoken.values()) if name])
 
 
 def _unlisted(known: set[Path], table: Path, pictures: PictureIndex, tree: Tree) -> list[Problem]:
@@ -148,7 +163,8 @@ def _box(record: dict[str, str]) -> Box | None:
         values = [float(corner.replace(",", ".")) for corner in corners]
     except ValueError:
         raise ValueError(f"box {', '.join(corners)[:80]!r} is not four numbers") from None
-    return Box(record["class"], finite_xyxy(values))
+    ignore = record.get("ignore", "").lower() in ("1", "true")
+    return Box(record["class"], finite_xyxy(values), ignore)
 
 
 def _size(record: dict[str, str]) -> tuple[int, int] | None:

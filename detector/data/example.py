@@ -17,6 +17,8 @@ Bool = npt.NDArray[np.bool_]
 
 # Beyond this a coordinate is a slip of a key; float32 would also lose whole pixels.
 MAX_COORDINATE = 1e6
+# A box cut by a crop is wanted with so much of it left; with less, neither wanted nor wrong.
+WANTED_SHARE, KNOWN_SHARE = 0.4, 0.05
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Problem:
     kind: a short slug to count by: `bad-box`, `bad-label-file`, `unreadable-picture`,
     `picture-left-out` (it has labels, but none that can be read), `label-without-picture`,
     `picture-without-label`, `unlisted-picture`, `wrong-filename`, `duplicate-picture`,
-    `class-names`, `zero-based`, `exif-turned`, `split-entry`, `split`.
+    `class-names`, `zero-based`, `from-zero`, `exif-turned`, `split-entry`, `split`, `other-file`.
     where: what a person searches for, `Annotations/17.xml, object 2`. path: the picture it is
     about, by which it goes to that picture's split; else the label file, if one.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from detector.data.coco import is_coco, read_coco
 from detector.data.csv_boxes import is_csv, read_csv
 from detector.data.example import Dataset, concatenate
+from detector.data.foreign import counted_suffixes, unread
 from detector.data.split_sources import (
     Splits,
     file_splits,
@@ -83,9 +83,9 @@ def open_folder(
     pictures = scan_pictures(tree, None if images is None else Path(images))
     found = _formats(tree, pictures) if format == "auto" else {format: ""}
     if not found:
-        suffixes = Counter(path.suffix.lower() or "no suffix" for path in tree.files)
-        have = ", ".join(f"{n} {s}" for s, n in suffixes.most_common(5)) or "the folder is empty"
-        raise DetectorError(f"{root}: no labels found ({have}); {_EXPECTED}")
+        have = "in this file" if tree.main else counted_suffixes(tree.files)
+        why = f"{known}; " if (known := unread(tree, pictures)) else ""
+        raise DetectorError(f"{root}: no labels found ({have}); {why}{_EXPECTED}")
     if not pictures.pictures:
         raise DetectorError(
             f"{root}: labels but no pictures, here or in an images folder beside or above it; "

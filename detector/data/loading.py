@@ -19,7 +19,7 @@ from detector.data.account import counted
 from detector.data.augment import Augment, View
 from detector.data.example import Bool, Example, Float32
 from detector.data.shrunk import read_shrunk
-from detector.errors import DetectorError
+from detector.errors import DetectorError, OutOfMemoryError
 from detector.images import as_bgr
 from detector.training.objective import Truth
 
@@ -127,6 +127,8 @@ class Pictures:
     def _try(self, example: Example) -> tuple[UInt8, tuple[float, float]] | str:
         try:
             image, scale_xy = read_shrunk(example.path, self.longest)
+        except OutOfMemoryError:  # nothing is wrong with the picture: it must not be left out
+            raise
         except DetectorError as error:
             return str(error)
         size_wh = (image.shape[1], image.shape[0])

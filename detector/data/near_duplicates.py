@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.data.tree import fold
-from detector.errors import DetectorError
+from detector.errors import DetectorError, OutOfMemoryError
 from detector.image_header import read_header
-from detector.images import MAX_PIXELS, quiet_opencv
+from detector.images import MAX_PIXELS, imdecode, quiet_opencv
 
 HASH_BITS = 64
 # Measured on 1,062 pictures: unrelated ones differ in 12 bits or more, mostly in about 30;
@@ -47,6 +47,8 @@ def hash_pictures(paths: Sequence[Path]) -> list[Bits | None]:
 def _hash_file(path: Path) -> Bits | None:
     try:
         gray = read_small_gray(path)
+    except OutOfMemoryError:
+        raise
     except DetectorError:
         return None
     return np.stack([hash_gray(gray), hash_gray(gray[:, ::-1])])
@@ -68,13 +70,10 @@ def read_small_gray(path: Path, least_side: int = 2 * _SIDE) -> npt.NDArray[np.u
         raise DetectorError(f"{path}: not a picture that can be decoded; save it as JPEG or PNG")
     short = min(header.width, header.height)
     flag = next((f for n, f in _REDUCED if short >= n * least_side), cv2.IMREAD_GRAYSCALE)
-    try:
-        gray = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
-    except (cv2.error, MemoryError):
-        gray = None
+    gray = imdecode(data, flag, header, str(path))
     if gray is None:
         raise DetectorError(f"{path}: is damaged and cannot be decoded; copy it again")
-    return gray.astype(np.uint8, copy=False)
+    return np.asarray(gray, np.uint8)
 
 
 def hash_gray(gray: npt.NDArray[np.uint8]) -> Bits:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import cv2
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.image_header import read_header
-from detector.images import MAX_PIXELS, as_bgr, read_image
+from detector.images import MAX_PIXELS, as_bgr, imdecode, read_image
 
 UInt8 = npt.NDArray[np.uint8]
 _REDUCED = {
@@ -47,8 +46,7 @@ def _decode_reduced(path: Path, longest: int) -> tuple[UInt8, int]:
         long_side = max(header.width, header.height)
         step = next((n for n in _REDUCED if long_side >= n * longest), 1)
         if step > 1 and header.width * header.height <= MAX_PIXELS:
-            with contextlib.suppress(cv2.error, MemoryError):
-                image = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[step])
-                if image is not None:
-                    return as_bgr(image), step
+            image = imdecode(data, _REDUCED[step], header, str(path))
+            if image is not None:
+                return as_bgr(image), step
     return read_image(path), 1

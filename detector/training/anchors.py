@@ -14,6 +14,7 @@ import torch
 from detector.data.loading import Pictures
 from detector.model.anchors import AnchorSpec, best_ious, growth
 from detector.training.options import AnchorChoice
+from detector.training.plan import SIZES
 
 Float = npt.NDArray[np.float64]
 Shapes = tuple[tuple[float, float], ...]
@@ -25,6 +26,9 @@ MATCHED_IOU = 0.5  # SSD, section 2.2
 # nothing more met cost 14 points, 0.57 more met gained 18 (raccoons at 300 and 512 px).
 WORTH = 0.25
 SMALL_PX = 48  # from this side on the first map's cells (16 px) are dense enough for any box
+# At this side a box 4 px off an anchor's centre both ways, the mean with 16 px between centres,
+# still overlaps one of its shape by half.
+ENOUGH_PX = 24
 FINE = 0.95  # share of boxes met from which other anchors are not worth a thought
 STARTS, ROUNDS = 5, 100
 
@@ -65,20 +69,36 @@ def choose_anchors(
     chosen = fitted if choice == "fit" or (choice == "auto" and worth) else own
     taken = "are taken" if chosen is fitted else "are not taken"
     told = f"{told}; fitted ones, which {taken}, {after}"
-    return chosen, told + _hint(before, after, choice, own.native_size)
+    return chosen, told + _hint(before, after, choice, own.native_size, side)
 
 
-def _hint(before: Met, after: Met, choice: AnchorChoice, native: int) -> str:
+def _hint(before: Met, after: Met, choice: AnchorChoice, native: int, side: int) -> str:
     """What to do about it."""
     if choice == "fit" and before.recall >= FINE:
         return "; the weights' own would do: leave out --anchors fit"
     if after.recall > before.recall + WORTH:
         if before.missed_px > native:  # the weights never saw such large objects
             return f"; the missed are large: try --size {native}"
-        return "; try --anchors fit" if choice == "own" else ""
+        if choice == "own":
+            return "; try --anchors fit"
     if after.recall < FINE and after.missed_px < SMALL_PX:
-        return f"; the missed are small ({after.missed_px:.0f} px): try a larger --size"
+        px = after.missed_px
+        return f"; the missed are small ({px:.0f} px): {closer(px, side)}"
     return ""
+
+
+def closer(missed_px: float, side: int) -> str:
+    """How to bring objects of `missed_px` at input `side` up to ENOUGH_PX."""
+    factor = ENOUGH_PX / missed_px
+    size = 32 * math.ceil(max(factor, 1.1) * side / 32)
+    if size <= SIZES[1]:
+        return f"try --size {size}"
+    # Neighbours overlap by a fifth of their side.
+    tiles = min(16, max(2, math.ceil((factor - 0.2) / 0.8)))
+    return (
+        f"too small for any --size, so cut the pictures: 'detector check DATA --fix PARTS --tiles "
+        f"{tiles}', learn PARTS, and detect with --tiles {tiles}"
+    )
 
 
 def training_boxes(pictures: Pictures) -> npt.NDArray[np.float32]:

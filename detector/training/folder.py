@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,6 +61,15 @@ def write_settings(folder: Path, settings: Settings, command: str) -> None:
     """args.yaml: every setting, defaults too, and the command that made the run."""
     text = yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False, allow_unicode=True)
     write_whole(folder / ARGS, f"# {command}\n{text}".encode(), "train:")
+
+
+def read_command(folder: Path) -> list[str]:
+    """The words of the command that began the run; where nobody knows, the shortest."""
+    with contextlib.suppress(OSError, ValueError):
+        first = (folder / ARGS).read_text(encoding="utf-8").partition("\n")[0]
+        if first.startswith("# "):
+            return shlex.split(first[2:])
+    return ["detector", "train"]
 
 
 def read_settings(folder: Path) -> Settings:

@@ -13,7 +13,7 @@ from torch import Tensor
 from detector.data.account import counted
 from detector.data.example import Example
 from detector.detections import Detections
-from detector.errors import DetectorError
+from detector.errors import DetectorError, OutOfMemoryError
 from detector.evaluation.analyse import analyse
 from detector.evaluation.analysis import Analysis
 from detector.evaluation.coco import measure_pictures
@@ -41,6 +41,8 @@ class Judge:
         for example in thinned(examples, MOST):
             try:
                 frame = read_image(example.path)
+            except OutOfMemoryError:
+                raise
             except DetectorError as error:
                 self.failed.append(str(error))
                 continue

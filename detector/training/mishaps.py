@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from detector.errors import DetectorError
+from detector.errors import DetectorError, OutOfMemoryError
 from detector.training.callbacks import LAST
 from detector.training.feed import stuck
+from detector.training.folder import read_command
 from detector.training.options import Settings
+from detector.training.plan import SIZES
 
 # What torch and the system say when memory is short, in parts.
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "bad alloc")
 
 
+class TooLargeError(DetectorError):
+    """Memory ran out, and the message says how to begin again with less."""
+
+
 @contextlib.contextmanager
-def short_memory(settings: Settings) -> Iterator[None]:
-    """Say which batch or workers to use when memory runs out."""
+def short_memory(settings: Settings, folder: Path) -> Iterator[None]:
+    """Say how to begin again, with another batch or with fewer workers, when memory runs out."""
     try:
         yield
+    except OutOfMemoryError:  # a single picture, which no other batch makes smaller
+        raise
     except (MemoryError, RuntimeError) as error:
         text = str(error).lower()
         if isinstance(error, RuntimeError) and stuck(error):
@@ -29,11 +38,45 @@ def short_memory(settings: Settings) -> Iterator[None]:
             ) from error
         if not isinstance(error, MemoryError) and not any(part in text for part in NO_MEMORY):
             raise
-        smaller = max(1, settings.batch // 2)
-        hint = f"use --batch {smaller}" if smaller < settings.batch else "use a smaller --size"
-        raise DetectorError(
-            f"out of memory with --batch {settings.batch} at {settings.size} px; {hint}"
+        raise TooLargeError(
+            f"out of memory with --batch {settings.batch} at {settings.size} px; "
+            f"{with_less(settings, folder)}"
         ) from error
+
+
+def with_less(settings: Settings, folder: Path) -> str:
+    """How to begin the run in `folder` again with half the batch, or else a smaller size.
+
+    A resumed run cannot take another batch: it would see other pictures than one never stopped.
+    What is in its last.ckpt is where a new one may begin.
+    """
+    if settings.batch > 1:
+        changed = {"--batch": str(settings.batch // 2)}
+    else:
+        changed = {"--size": str(max(SIZES[0], settings.size * 3 // 4))}
+    option, value = next(iter(changed.items()))
+    words = read_command(folder)
+    if not (folder / LAST).exists():
+        begin = replaced(words, {**changed, "--overwrite": ""})
+        return f"use {option} {value}: {shlex.join(begin)}"
+    changed |= {"--weights": str(folder / LAST), "--name": f"{folder.name}-2"}
+    return (
+        f"use {option} {value} in a new run that begins with what this one learned: "
+        f"{shlex.join(replaced(words, changed))} (or, with more memory, --resume {folder})"
+    )
+
+
+def replaced(words: list[str], options: dict[str, str]) -> list[str]:
+    """A command's words with options set to other values; "" is the value of a flag."""
+    kept: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        name = word.partition("=")[0]
+        if name not in options:
+            kept.append(word)
+        elif "=" not in word and options[name]:
+            next(rest, None)  # its value
+    return kept + [part for pair in options.items() for part in pair if part]
 
 
 @contextlib.contextmanager
@@ -48,8 +91,10 @@ def resumable(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         if (folder / LAST).exists():
             say(f"stopped; go on with --resume {folder}")
         else:
-            say("stopped before anything was learned; start the same command again")
+            say("stopped before anything was kept; give the same command again with --overwrite")
         raise KeyboardInterrupt from error
+    except TooLargeError:
+        raise
     except DetectorError as error:
         from_outside = isinstance(error.__cause__, (OSError, MemoryError, RuntimeError))
         if from_outside and (folder / LAST).exists():

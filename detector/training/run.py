@@ -79,7 +79,7 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
     names = data.train.class_names
     resumed = _resumed(folder, names, machine.world)
     torch.manual_seed(settings.seed)
-    with short_memory(settings):
+    with short_memory(settings, folder):
         pictures = Pictures(data.train.examples, settings.size)
         anchors = card_from(resumed["card"]).anchors if resumed else None
         shown = None if resumed else pictures
@@ -104,7 +104,7 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
     mine = distributed.shard(len(judge.images))
     judged = constant([judge.images[i] for i in mine], settings.batch)
     say(f"if this is stopped, go on with --resume {folder}")
-    with short_memory(settings), quiet():
+    with short_memory(settings, folder), quiet():
         trainer.fit(training, loader, judged, ckpt_path=folder / LAST if resumed else None)
     _say_end(pace)
     return pace

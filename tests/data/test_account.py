@@ -54,6 +54,16 @@ def test_problems_that_cost_nothing() -> None:
     assert account(train, train)[0].startswith("1 problem in the data; nothing left out; the")
 
 
+def test_crowds_and_names_alike() -> None:
+    train = Dataset((example("a", *[0] * 101), example("b", 1)), ("Mango", "mangoes", "mango s"))
+    lines = account(train, Dataset((example("c", *[0] * 100),), train.class_names))
+    assert lines[1].startswith("1 picture with more than 100 objects, up to 101: AP counts")
+    assert lines[1].endswith("give detect and demo --top-k 202")
+    assert lines[2].startswith(
+        "1 class named like another one, and learned as different: 'mango s'"
+    )
+
+
 def test_how_val_came_about_and_what_it_lacks() -> None:
     train = Dataset((example("a", 0, 1),), ("0", "1"))
     lines = account(train, Dataset((example("c", 0),), ("0", "1"), drawn=True))

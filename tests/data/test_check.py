@@ -181,6 +181,16 @@ def starts_at_one(toy: Toy) -> None:
         toy.label(f"train{i}", ("cat", 1, 12, 88, 92), GOOD[1])
 
 
+def other_xml(toy: Toy) -> None:
+    (toy.root / "annotations.xml").write_text("<annotations></annotations>")
+
+
+def crowd(toy: Toy) -> None:
+    """101 boxes, some of which are near each other but none the same."""
+    boxes = [("cat", x, y, x + 15, y + 18) for x in range(2, 180, 13) for y in range(2, 130, 16)]
+    toy.label("train0", *boxes[:101])
+
+
 FAULTS: dict[str, list[Callable[[Toy], None]]] = {
     "truncated": [cut],
     "unreadable": [garbage],
@@ -194,7 +204,10 @@ FAULTS: dict[str, list[Callable[[Toy], None]]] = {
     "inverted-box": [extra_box("cat", 90, 90, 40, 30), extra_box("cat", 40, 90, 90, 30)],
     "box-off-picture": [extra_box("cat", 210, 30, 260, 90), extra_box("cat", 9, -50, 60, -2)],
     "box-outside": [second_box("cat", 100, 20, 204, 110), second_box("cat", 100, -3, 190, 110)],
-    "off-by-one": [second_box("cat", 100, 20, 201, 110), devkit_from_zero],
+    "off-by-one": [second_box("cat", 100, 20, 201, 110)],
+    "from-zero": [devkit_from_zero],
+    "other-file": [other_xml],
+    "crowded": [crowd],
     "duplicate-box": [extra_box("cat", 8, 12, 88, 92), extra_box("cat", 9, 12, 88, 92)],
     "covers-picture": [second_box("cat", 0, 0, 200, 149)],
     "tiny-box": [extra_box("cat", 50, 50, 52, 60)],

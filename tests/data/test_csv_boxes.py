@@ -106,3 +106,24 @@ def test_a_table_without_boxes(tmp_path: Path, picture, text) -> None:
     text("x.csv", "filename,price\na.jpg,3\n")
     with pytest.raises(DetectorError, match="no labels found"):
         read(tmp_path)
+
+
+OPEN_IMAGES = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsGroupOf\n"
+
+
+def test_open_images_as_downloaded(tmp_path: Path, picture, text) -> None:
+    """Ids for names, which a table beside has; groups that no box can be expected to meet."""
+    picture("images/0001eeaf4aed83f9.jpg", 100, 50)
+    row = "0001eeaf4aed83f9,xclick,{},1,0.1,0.5,0.2,0.6,0,{}\n"
+    rows = row.format("/m/0fldg", 0) + row.format("/m/0cyhj_", 1) + row.format("/m/0nobody", 0)
+    text("train-annotations-bbox.csv", OPEN_IMAGES + rows)
+    assert read(tmp_path).class_names == ("/m/0cyhj_", "/m/0fldg", "/m/0nobody")
+    text(
+        "class-descriptions-boxable.csv", '/m/0fldg,Mango\n/m/0cyhj_,"Orange"\n/m/09j2d,Clothing\n'
+    )
+    dataset = read(tmp_path)
+    assert dataset.class_names == ("Orange", "Mango", "/m/0nobody")
+    (example,) = dataset.examples
+    assert example.labels.tolist() == [1, 0, 2]
+    assert example.ignore.tolist() == [False, True, False]
+    assert len(read(tmp_path, split="train").examples) == 1

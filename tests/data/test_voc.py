@@ -45,14 +45,38 @@ def test_devkit_counts_from_one_and_has_lists(tmp_path: Path, picture, text, voc
     assert read(tmp_path, first_pixel=0).examples[0].xyxy.tolist() == [[1, 1, 64, 48]]
 
 
-def test_a_zero_in_a_devkit_is_told(tmp_path: Path, picture, text, voc_xml) -> None:
-    picture("JPEGImages/1.jpg")
-    text("Annotations/1.xml", voc_xml(("cat", 0, 5, 9, 9)))
-    text("ImageSets/Main/train.txt", "1")
+@pytest.mark.parametrize("edge", [0, 0.5])
+def test_a_box_at_zero_tells_what_its_folder_counts_from(
+    tmp_path: Path, picture, text, voc_xml, edge: float
+) -> None:
+    """CVAT writes this layout, counting from 0."""
+    for name, x in (("a/{}/1", edge), ("a/{}/2", 7), ("b/{}/3", 7), ("b/{}/4", -3)):
+        picture(name.format("JPEGImages") + ".jpg")
+        text(name.format("Annotations") + ".xml", voc_xml(("cat", x, 5, 9, 9)))
+        text(name.format("ImageSets"), "")
     dataset = read(tmp_path)
-    assert dataset.examples[0].xyxy.tolist() == [[-1, 4, 9, 9]]
-    assert kinds(dataset) == {"zero-based": 1}
-    assert "first_pixel: 0" in dataset.problems[0].message
+    edges = [e.xyxy[0].tolist() for e in dataset.examples]
+    # A box over the border, as that of b/4, tells nothing.
+    assert edges == [[edge, 5, 9, 9], [7, 5, 9, 9], [6, 4, 9, 9], [-4, 4, 9, 9]]
+    assert [(p.kind, p.where) for p in dataset.problems] == [("from-zero", "a/Annotations")]
+    assert "in 1 picture, the first 1.jpg" in dataset.problems[0].message
+    told = read(tmp_path, first_pixel=1)
+    assert told.examples[0].xyxy[0].tolist() == [edge - 1, 4, 9, 9]
+    assert [(p.kind, p.where) for p in told.problems] == [("zero-based", "a/Annotations/1.xml")]
+    assert "set first_pixel: 0" in told.problems[0].message
+
+
+def test_another_xml_in_the_place_of_labels(tmp_path: Path, picture, text, voc_xml) -> None:
+    """It costs the picture of its name; without one it is nobody's."""
+    picture("a.jpg")
+    picture("b.jpg")
+    text("a.xml", voc_xml(("cat", 1, 2, 30, 40)))
+    text("b.xml", "<annotations></annotations>")
+    text("c.xml", "<settings></settings>")
+    dataset = read(tmp_path)
+    assert [e.path.name for e in dataset.examples] == ["a.jpg"]
+    assert kinds(dataset) == {"bad-label-file": 1, "picture-left-out": 1, "other-file": 1}
+    assert "<settings>" in next(p for p in dataset.problems if p.kind == "other-file").message
 
 
 @pytest.mark.parametrize(

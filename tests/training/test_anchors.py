@@ -13,6 +13,7 @@ from detector.model.anchors import ssd_spec
 from detector.training.anchors import (
     BOXES_PER_SHAPE,
     choose_anchors,
+    closer,
     fit_anchors,
     iou_kmeans,
     met,
@@ -157,7 +158,24 @@ def test_what_is_said_of_objects_too_small_for_the_cells(make_shapes, tmp_path):
         label.write_text(f"{name} {x} {y} 0.03 0.03\n")
     small = Pictures(load_splits(data)["train"].examples, 300)
     _, line = choose_anchors(ssd_spec(300, low=0.06), small, 300, "fit")
-    assert line.endswith("; the missed are small (9 px): try a larger --size")
+    expected = "'detector check DATA --fix PARTS --tiles 4', learn PARTS, and detect with --tiles 4"
+    start = "the missed are small (9 px): too small for any --size, so cut the pictures: "
+    assert line.endswith(f"; {start}{expected}")
+
+
+@pytest.mark.parametrize(
+    ("missed_px", "side", "advice"),
+    [
+        (20, 300, "try --size 384"),
+        (24, 300, "try --size 352"),  # no smaller than now
+        (11.3, 300, "try --size 640"),
+        (11.2, 300, "--tiles 3"),
+        (24, 640, "--tiles 2"),
+        (0.1, 300, "--tiles 16"),
+    ],
+)
+def test_objects_are_brought_closer_by_size_then_by_parts(missed_px, side, advice):
+    assert closer(missed_px, side).endswith(advice)
 
 
 def test_a_run_has_them_and_keeps_them_when_resumed(pictures):

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from detector.errors import DetectorError
+from detector.errors import DetectorError, OutOfMemoryError
+from detector.training.folder import write_settings
 from detector.training.history import read_rows
-from detector.training.mishaps import resumable, short_memory
+from detector.training.mishaps import replaced, resumable, short_memory
 from detector.training.options import Settings
 from detector.training.start import load_checkpoint
 
@@ -21,23 +22,58 @@ ROOT = Path(__file__).parents[2]
 NO_ROOM = OSError(28, "No space left on device")
 
 
-def test_out_of_memory_says_which_batch_to_use():
+def test_out_of_memory_says_how_to_begin_again(tmp_path):
+    command = "detector train --data 'my set' --batch=16"
+    write_settings(tmp_path, Settings(data="my set"), command)
+    expected = f"at 300 px; use --batch 8: {command.partition(' --batch')[0]} --batch 8 --overwrite"
     with (
-        pytest.raises(DetectorError, match="with --batch 16 at 300 px; use --batch 8"),
-        short_memory(Settings()),
+        pytest.raises(DetectorError, match=f"with --batch 16 {expected}$"),
+        short_memory(Settings(), tmp_path),
     ):
         torch.empty(1 << 55, dtype=torch.uint8)
     with (
-        pytest.raises(DetectorError, match="use a smaller --size"),
-        short_memory(Settings(batch=1)),
+        pytest.raises(DetectorError, match=r"use --size 225: detector train .* --size 225 --over"),
+        short_memory(Settings(batch=1), tmp_path),
     ):
         raise MemoryError
-    with pytest.raises(RuntimeError, match="size"), short_memory(Settings()):
+    with pytest.raises(RuntimeError, match="size"), short_memory(Settings(), tmp_path):
         torch.zeros(2) @ torch.zeros(3)
+    picture = OutOfMemoryError("a.jpg: out of memory while decoding")
+    with pytest.raises(OutOfMemoryError, match=r"a\.jpg"), short_memory(Settings(), tmp_path):
+        raise picture
+
+
+def test_a_run_that_learned_cannot_take_another_batch_but_a_new_one_can(tmp_path):
+    """A resumed run would see other pictures, so what was learned goes into a new one."""
+    write_settings(tmp_path, Settings(), "detector train --data mango --name m --batch 32")
+    (tmp_path / "last.ckpt").touch()
+    command = f"--data mango --batch 16 --weights {tmp_path}/last.ckpt --name {tmp_path.name}-2"
+    expected = f"detector train {command} \\(or, with more memory, --resume {tmp_path}\\)$"
+    with (
+        pytest.raises(DetectorError, match=expected),
+        resumable(tmp_path, print),
+        short_memory(Settings(batch=32), tmp_path),
+    ):
+        raise MemoryError
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("train --batch 4 --data x", "train --data x --batch 2 --overwrite"),
+        ("train --batch=4 --overwrite --data x", "train --data x --batch 2 --overwrite"),
+        ("train --data x --batch", "train --data x --batch 2 --overwrite"),
+    ],
+)
+def test_options_are_replaced(words, expected):
+    assert replaced(words.split(), {"--batch": "2", "--overwrite": ""}) == expected.split()
 
 
 def test_a_worker_that_was_killed_says_which_workers_to_use():
-    with pytest.raises(DetectorError, match="use --workers 0, or fewer"), short_memory(Settings()):
+    with (
+        pytest.raises(DetectorError, match="use --workers 0, or fewer"),
+        short_memory(Settings(), Path()),
+    ):
         raise RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
 
 
@@ -50,7 +86,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, error):
     with pytest.raises(KeyboardInterrupt), resumable(tmp_path, said.append):
         raise error
     assert said == [
-        "stopped before anything was learned; start the same command again",
+        "stopped before anything was kept; give the same command again with --overwrite",
         f"stopped; go on with --resume {tmp_path}",
     ]
 
@@ -118,7 +154,7 @@ def test_a_batch_too_large_for_the_memory(shapes, tmp_path):
         [sys.executable, "-c", OUT_OF_MEMORY, *words], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == (
-        "error: out of memory with --batch 512 at 300 px; use --batch 256"
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: out of memory with --batch 512 at 300 px; use --batch 256: detector train --data "
     )
     assert "Traceback" not in done.stderr

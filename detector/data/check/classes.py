@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from detector.data.check.finding import Finding
+from detector.data.class_names import alike
 from detector.data.example import Dataset
-from detector.data.tree import fold
 
 FEW_BOXES = 10
 # COCO itself has 1,300 to 1 and learns; beyond 20 to 1 a small data set hardly sees the rare class.
@@ -34,15 +34,5 @@ def odd_classes(splits: Mapping[str, Dataset]) -> Iterator[Finding]:
         most, least = max(used, key=used.__getitem__), min(used, key=used.__getitem__)
         message = f"'{most}' has {used[most]} boxes, '{least}' {used[least]}"
         yield Finding("imbalance", "classes", message)
-    yield from _alike(train.class_names)
-
-
-def _alike(names: Sequence[str]) -> Iterator[Finding]:
-    """Names that differ only in case, blanks, hyphens or a plural s."""
-    first: dict[str, str] = {}
-    for name in names:
-        plain = "".join(c for c in fold(name) if c.isalnum()) or fold(name)
-        plain = plain.removesuffix("s") or plain
-        other = first.setdefault(plain, name)
-        if other != name:
-            yield Finding("similar-classes", f"class '{name}'", f"is much like '{other}'")
+    for name, other in alike(train.class_names):
+        yield Finding("similar-classes", f"class '{name}'", f"is much like '{other}'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from detector.data.account import MOST_FOUND
 from detector.data.check.boxes import odd_boxes
 from detector.data.check.copies import Placed
 from detector.data.check.finding import Finding
@@ -25,9 +26,11 @@ _KINDS = {
     "duplicate-picture": "ambiguous",
     "class-names": "class-names",
     "zero-based": "off-by-one",
+    "from-zero": "from-zero",
     "exif-turned": "exif-turned",
     "split-entry": "split",
     "split": "split",
+    "other-file": "other-file",
 }
 POOR_RECALL = 0.8
 
@@ -68,6 +71,8 @@ def example_findings(example: Example, placed: Placed) -> Iterator[Finding]:
         elif size_differs(example, picture):
             message = f"labelled at {claimed}, the picture is {true}"
             yield Finding("size-differs", where, message, split, picture.path)
+    if (objects := int((~example.ignore).sum())) > MOST_FOUND:
+        yield Finding("crowded", where, f"{objects} objects", split, picture.path)
     for kind, rows, message in odd_boxes(
         example.xyxy, example.labels, example.ignore, picture.size_wh
     ):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from detector.data.account import MOST_FOUND
+
 Severity = Literal["error", "warning", "note"]
 
 
@@ -64,10 +66,19 @@ KINDS = {
         "warning", "box around the whole picture", "A slip of the mouse, or a true close-up?"
     ),
     "tiny-box": Kind(
-        "warning", "box too small to see", "Below 4 pixels at 300: train with a larger --size."
+        "warning",
+        "box too small to see",
+        "Below 4 pixels at 300: use a larger --size, or cut the pictures (--fix with --tiles).",
     ),
     "hard-to-match": Kind(
-        "warning", "anchors fit badly", "Try a larger --size, or --anchors fit for odd shapes."
+        "warning",
+        "anchors fit badly",
+        "Try a larger --size; for odd shapes --anchors fit; cut large pictures.",
+    ),
+    "crowded": Kind(
+        "warning",
+        f"picture with over {MOST_FOUND} objects",
+        f"AP counts the best {MOST_FOUND} of a class. To be shown more: --top-k.",
     ),
     "misnamed": Kind(
         "warning", "name of another format", "Read all the same; other tools may fail. Rename it."
@@ -87,9 +98,13 @@ KINDS = {
         "boxes begin at pixel 1, never at 0",
         "labelImg does so, and nothing is wrong. If another tool counted from 1: first_pixel: 1.",
     ),
+    "from-zero": Kind(
+        "note", "VOCdevkit counted from pixel 0", "Read so. If it counts from 1: first_pixel: 1."
+    ),
     "negative": Kind("note", "picture without labels", "Used as one without objects: is it?"),
     "unlisted": Kind("note", "picture not used", "List or label it to use it."),
     "misleading-name": Kind("note", "label names another file", "The picture beside it is used."),
+    "other-file": Kind("note", "file of another format", "Not read, and no picture needs it."),
     "class-names": Kind("note", "class names", "Name them in data.yaml or a card."),
 }
 

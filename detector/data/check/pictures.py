@@ -13,7 +13,7 @@ import numpy as np
 
 from detector.data.near_duplicates import Bits, hash_gray, read_small_gray
 from detector.data.picture_size import stored_size
-from detector.errors import DetectorError
+from detector.errors import DetectorError, OutOfMemoryError
 from detector.image_header import read_header
 from detector.images import MAX_FILE_BYTES, quiet_opencv
 
@@ -85,6 +85,8 @@ def _look(path: Path) -> Picture:
         return replace(facts, kind="truncated", message=f"this {name} is cut short or damaged")
     try:
         gray = read_small_gray(path)
+    except OutOfMemoryError:
+        raise
     except DetectorError as error:
         return replace(facts, kind="unreadable", message=str(error).removeprefix(f"{path}: "))
     bits = np.stack([hash_gray(gray), hash_gray(gray[:, ::-1])])

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ import numpy as np
 
 from detector.data.check.boxes import odd_boxes
 from detector.data.check.examples import size_differs
+from detector.data.check.parts import PartBoxes, boxes_in, cut, with_objects
 from detector.data.check.pictures import Picture, right_suffix
 from detector.data.check.report import Report
-from detector.data.example import Example, Float32
+from detector.data.example import Example, Float32, Int64
 from detector.errors import DetectorError
-from detector.images import read_image
+from detector.images import UInt8, read_image
 from detector.outfile import cannot_write
 
 # Kinds of box that no clipping or swapping of corners makes right.
@@ -30,13 +32,15 @@ _DROPPED = ("zero-size-box", "box-off-picture")
 JPEG_QUALITY = 95
 
 
-def repair(report: Report, out: Path) -> Counter[str]:
+def repair(report: Report, out: Path, tiles: int = 1) -> Counter[str]:
     """Write `out/images/SPLIT/*` and `out/annotations/instances_SPLIT.json`; what was mended.
 
     Pictures that cannot be read are left out, as are copies of one that judges (in val or test)
     from train; turned ones are saved upright, misnamed ones get the right suffix, the others are
     copied byte for byte. Boxes are clipped, swapped corners put right, those without area or off
-    the picture and repeated ones left out. The folder appears whole or not at all.
+    the picture and repeated ones left out. tiles: into how many parts along its longer side to cut
+    each picture; of those of train that show no object only some are kept. The folder appears whole
+    or not at all.
 
     Raises DetectorError when `out` exists, lies in the original, or cannot be written.
     """
@@ -52,7 +56,9 @@ def repair(report: Report, out: Path) -> Counter[str]:
             for e in dataset.examples
         }
         for split, dataset in report.splits.items():
-            content = _split(report, split, work, judged if split == "train" else set(), done)
+            content = _split(
+                report, split, work, judged if split == "train" else set(), done, tiles
+            )
             content["categories"] = [
                 {"id": label + 1, "name": name} for label, name in enumerate(dataset.class_names)
             ]
@@ -81,7 +87,12 @@ def check_place(root: Path, out: Path) -> None:
 
 
 def _split(
-    report: Report, split: str, work: Path, judged: set[bytes], done: Counter[str]
+    report: Report,
+    split: str,
+    work: Path,
+    judged: set[bytes],
+    done: Counter[str],
+    tiles: int,
 ) -> dict[str, Any]:
     """Copy one split's pictures and return its images and annotations."""
     folder = work / "images" / split
@@ -99,25 +110,64 @@ def _split(
             done["copies of a picture left out"] += 1
             continue
         seen.add(example.path)
-        name = _save(picture, folder, taken, done)
-        width, height = _stated_size(example, picture, done)
-        number = len(images) + 1
-        images.append(
-            {"id": number, "file_name": f"{split}/{name}", "width": width, "height": height}
-        )
         rows, boxes = mend_boxes(example, picture.size_wh, done)
-        for row, (x1, y1, x2, y2) in zip(rows, boxes.tolist(), strict=True):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": int(example.labels[row]) + 1,
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "area": (x2 - x1) * (y2 - y1),
-                    "iscrowd": int(example.ignore[row]),
-                }
-            )
+        whole = PartBoxes(np.array(rows, np.int64), boxes, example.ignore[rows])
+        if tiles == 1:
+            name = _save(picture, folder, taken, done)
+            saved = [(name, _stated_size(example, picture, done), whole)]
+        else:
+            saved = _save_parts(picture, folder, taken, done, tiles, whole, split)
+        for name, (width, height), found in saved:
+            number = len(images) + 1
+            entry = {"id": number, "file_name": f"{split}/{name}", "width": width, "height": height}
+            images.append(entry)
+            annotations += _annotations(found, example.labels, number, len(annotations) + 1)
     return {"images": images, "annotations": annotations}
+
+
+def _annotations(
+    found: PartBoxes, labels: Int64, image_id: int, first: int
+) -> Iterator[dict[str, Any]]:
+    """COCO's rows of one picture, their ids from `first` on. labels: of all boxes, (G,)."""
+    everything = zip(found.rows, found.xyxy.tolist(), found.ignore, strict=True)
+    for number, (row, (x1, y1, x2, y2), ignore) in enumerate(everything, start=first):
+        yield {
+            "id": number,
+            "image_id": image_id,
+            "category_id": int(labels[row]) + 1,
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": (x2 - x1) * (y2 - y1),
+            "iscrowd": int(ignore),
+        }
+
+
+def _save_parts(
+    picture: Picture,
+    folder: Path,
+    taken: set[str],
+    done: Counter[str],
+    tiles: int,
+    whole: PartBoxes,
+    split: str,
+) -> list[tuple[str, tuple[int, int], PartBoxes]]:
+    """Save a picture's parts upright, each under a name of its own: name, (width, height), boxes.
+
+    Boxes' rows stay those of the picture.
+    """
+    image = read_image(picture.path)
+    parts = cut(image.shape[0], image.shape[1], tiles)
+    found = [boxes_in(part, whole.xyxy, whole.ignore) for part in parts]
+    kept = with_objects(found) if split == "train" else range(len(parts))
+    done["parts of pictures"] += len(kept)
+    done["parts without objects left out of train"] += len(parts) - len(kept)
+    saved = []
+    for i in kept:
+        left, top, right, bottom = parts[i]
+        name = _free_name(f"{picture.path.stem}_{left}_{top}", right_suffix(picture), taken)
+        _write(image[top:bottom, left:right], folder / name)
+        boxes = found[i]._replace(rows=whole.rows[found[i].rows])
+        saved.append((name, (right - left, bottom - top), boxes))
+    return saved
 
 
 def _stated_size(example: Example, picture: Picture, done: Counter[str]) -> tuple[int, int]:
@@ -158,15 +208,26 @@ def _save(picture: Picture, folder: Path, taken: set[str], done: Counter[str]) -
     done["pictures given the right suffix"] += suffix != picture.path.suffix.lower()
     if picture.orientation != 1:
         suffix = ".jpg"  # only JPEG is stored turned
-    name, number = f"{picture.path.stem}{suffix}", 2
-    while name.casefold() in taken:
-        name, number = f"{picture.path.stem}_{number}{suffix}", number + 1
-    taken.add(name.casefold())
+    name = _free_name(picture.path.stem, suffix, taken)
     if picture.orientation == 1:
         shutil.copyfile(picture.path, folder / name)
         return name
-    image = read_image(picture.path)
-    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-    (folder / name).write_bytes(data.tobytes())
+    _write(read_image(picture.path), folder / name)
     done["pictures saved upright"] += 1
     return name
+
+
+def _free_name(stem: str, suffix: str, taken: set[str]) -> str:
+    """A file name that no other has, whatever the case; added to `taken`."""
+    name, number = f"{stem}{suffix}", 2
+    while name.casefold() in taken:
+        name, number = f"{stem}_{number}{suffix}", number + 1
+    taken.add(name.casefold())
+    return name
+
+
+def _write(image: UInt8, path: Path) -> None:
+    """Encode a picture by its suffix."""
+    done, data = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    assert done, path
+    path.write_bytes(data.tobytes())
