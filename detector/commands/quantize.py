@@ -11,6 +11,7 @@ import tyro
 
 from detector.commands.options import shown
 from detector.errors import DetectorError
+from detector.export.int8_options import MAX_DROP, VIEWS
 
 if TYPE_CHECKING:
     from detector.training.artefacts import ModelFile
@@ -32,9 +33,14 @@ class Quantize:
     pictures: Annotated[Path | None, shown("FOLDER")] = None
     """Instead of --data, a folder of pictures like those in use (about 300), never those you will
     measure on. Nothing is measured then."""
-    max_drop: float = 0.3
+    max_drop: float = MAX_DROP
     """Points of AP that int8 may lose on training pictures held back from calibration: layers are
     kept in float, those that cost most first, until it loses no more."""
+    fine_tune: bool = False
+    """Also let the int8 network learn, rounding in the loop, to do as the float one; the better of
+    both files on the pictures held back is written. For narrow networks; takes minutes."""
+    views: int = VIEWS
+    """How many random views of the training pictures --fine-tune learns from."""
     out: Annotated[Path | None, shown("FILE", "NAME-int8.onnx beside the model")] = None
     """The .onnx file to write."""
 
@@ -48,8 +54,7 @@ class Quantize:
                 "quantize: expected either --data (labelled pictures, to measure too) or "
                 "--pictures (a folder of pictures)"
             )
-        if not self.max_drop >= 0:
-            raise DetectorError(f"--max-drop {self.max_drop:g}: expected points of AP, 0 or more")
+        self._check()
         if out.resolve() == self.model.resolve():
             raise DetectorError(f"--out {out}: is the model itself; give another name")
         start_file(out, "--out").unlink()
@@ -58,6 +63,14 @@ class Quantize:
         elif self.pictures is not None:
             self._unmeasured(self.pictures, out)
         return 0
+
+    def _check(self) -> None:
+        if not self.max_drop >= 0:
+            raise DetectorError(f"--max-drop {self.max_drop:g}: expected points of AP, 0 or more")
+        if self.views < 1:
+            raise DetectorError(f"--views {self.views}: expected 1 or more")
+        if self.fine_tune and self.data is None:
+            raise DetectorError("--fine-tune: needs --data, to tell whether it helped")
 
     def _unmeasured(self, folder: Path, out: Path) -> None:
         from detector.export.onnx import write
@@ -87,7 +100,8 @@ class Quantize:
         floats = measure(self.model, val.examples, val.class_names)
         _say("quantising to int8 on training pictures and measuring it")
         name = open_card(data).name
-        made = write_int8(self.model, out, train, val, name, floats, _say, self.max_drop)
+        bounds = (self.max_drop, self.views if self.fine_tune else 0)
+        made = write_int8(self.model, out, train, val, name, floats, _say, *bounds)
         print("\n".join(_table(self.model, floats, made)))
 
 

@@ -6,7 +6,7 @@ import contextlib
 import math
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,21 +14,17 @@ import onnx
 
 from detector import metadata
 from detector.data.account import counted, listed
-from detector.data.example import Dataset, Example
+from detector.data.example import Dataset
 from detector.errors import DetectorError
-from detector.evaluation.run import SCORE
-from detector.export.agree import average_precision
+from detector.export.fine_tune import fine_tune
+from detector.export.frames import Frames
+from detector.export.held import Held, divide, thinned
+from detector.export.int8_options import MAX_DROP
 from detector.export.quantize import float_graph, int8_graph, with_notes
 from detector.export.restore import int8_layers, restore
 from detector.export.sensitivity import Batches, ranked
-from detector.images import read_image
-from detector.predictor import Detector
-from detector.preprocess import to_batch
 
-MAX_DROP = 0.3  # points of AP
 CALIBRATION, HELD, RANKED = 300, 200, 12  # pictures, at most
-EVERY = 4  # of so many training pictures one is held back from calibration
-FEW = 8  # below that all pictures are used for both
 
 Say = Callable[[str], None]
 
@@ -39,7 +35,9 @@ class Int8:
 
     kept: layers put back into float, the worst first; `layers` could be int8. drop: AP points that
     it loses on `held` training pictures that calibration did not see, nan where they cannot tell;
-    plain_drop: with every layer in int8. grown: bytes that `kept` costs.
+    plain_drop: with every layer in int8. grown: bytes that `kept` costs. views: of pictures that it
+    was fine-tuned on, 0 for not at all. rival: where fine-tuning was tried, the drop of the file
+    that was not taken.
     """
 
     proto: onnx.ModelProto
@@ -49,107 +47,137 @@ class Int8:
     plain_drop: float
     drop: float
     grown: int
+    views: int = 0
+    rival: float = math.nan
 
     def sentence(self) -> str:
         """What was done, for people."""
         where = f"on {counted(self.held, 'training picture')} held back"
         if math.isnan(self.drop):
             return f"all {self.layers} layers in int8; what it loses {where} is unknown"
+        tuned = f"fine-tuned on {self.views:,} views, " if self.views else ""
         if not self.kept:
-            return f"all {self.layers} layers in int8: {_lost(self.drop)} {where}"
-        return (
-            f"{len(self.kept)} of {self.layers} layers kept in float ({listed(self.kept)}), which "
-            f"changes the file by {self.grown / 1e3:+,.0f} kB: {_lost(self.drop)} {where}, "
-            f"{_lost(self.plain_drop)} without"
-        )
+            text = f"all {self.layers} layers in int8: {_lost(self.drop)} {where}"
+        else:
+            text = (
+                f"{len(self.kept)} of {self.layers} layers kept in float ({listed(self.kept)}), "
+                f"which changes the file by {self.grown / 1e3:+,.0f} kB: {_lost(self.drop)} "
+                f"{where}, {_lost(self.plain_drop)} without"
+            )
+        if not math.isnan(self.rival):
+            other = "without fine-tuning" if self.views else "fine-tuned"
+            text += f"; {other} {_lost(self.rival)}"
+        return tuned + text
 
     def notes(self) -> dict[str, str]:
         """The same for a model's metadata."""
         lost = "unknown" if math.isnan(self.drop) else _lost(self.drop)
+        tuned = {"fine_tuned": f"{self.views} views of training pictures"} if self.views else {}
         return {
             "kept_in_float": ", ".join(self.kept),
             "on_held_back": f"{lost}, {counted(self.held, 'training picture')}",
+            **tuned,
         }
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What int8 forms of the float file at `path` are tried with.
+
+    before: AP of the float file on `held`. shown: what layers are ranked by. note: for metadata.
+    """
+
+    path: Path
+    note: Mapping[str, str]
+    held: Held
+    before: float
+    shown: Batches
+    max_drop: float
+    say: Say
+
+
 def quantize_to_drop(
-    path: Path, train: Dataset, name: str, say: Say, max_drop: float = MAX_DROP
+    path: Path, train: Dataset, name: str, say: Say, max_drop: float = MAX_DROP, views: int = 0
 ) -> Int8:
     """The int8 form of a float model file that loses at most max_drop AP on held-back pictures.
 
     train: labelled pictures like those in use, called `name`; a part calibrates, the rest decides.
-    Those that the figure of merit is measured on are not to be among them. Raises DetectorError for
-    files that cannot be quantised and when no picture can be read.
+    Those that the figure of merit is measured on are not to be among them. views: how many to
+    fine-tune on; the better of both files is returned. Raises DetectorError for files that cannot
+    be quantised and when no picture can be read.
     """
-    calibrating, held = divide(train)
+    side = metadata.read(path).input_size
+    rest, judging = divide(train)
+    frames = Frames([example.path for example in thinned(rest, CALIBRATION)], side)
+    held = Held(replace(train, examples=tuple(thinned(judging, HELD))), side)
+    if not (len(frames) and len(held)):
+        raise DetectorError(
+            f"quantize: none of {counted(len(train.examples), 'training picture')} can be read"
+        )
     floats = float_graph(path)
-    note = {"calibrated_on": f"{name}, {len(calibrating)} training pictures"}
+    note = {"calibrated_on": f"{name}, {len(frames)} training pictures"}
     with contextlib.redirect_stdout(sys.stderr):  # progress is no result
-        plain = int8_graph(floats, [example.path for example in calibrating])
-    layers = int8_layers(plain)
-    before = average_precision(Detector(path, score=SCORE), held)
+        plain = int8_graph(floats, frames)
+    shown = [frames[i] for i in thinned(range(len(frames)), RANKED)]
+    trial = Trial(path, note, held, held.average_precision(path), shown, max_drop, say)
+    made = within_drop(plain, floats, trial)
+    if not views or math.isnan(made.drop):
+        return made
+    say(made.sentence())
+    tuned = fine_tune(plain, floats, thinned(rest, views), side, views, say)
+    if tuned is None:
+        say("fine-tuning went astray and is left out")
+        return made
+    return better(made, replace(within_drop(*tuned, trial), views=views))
+
+
+def better(plain: Int8, tuned: Int8) -> Int8:
+    """Which loses less on held-back pictures; the plain one where they are level."""
+    if tuned.drop < plain.drop:
+        return replace(tuned, rival=plain.drop)
+    return replace(plain, rival=tuned.drop)
+
+
+def within_drop(int8: onnx.ModelProto, floats: onnx.ModelProto, trial: Trial) -> Int8:
+    """The model file with as many layers put back into float as the drop needs.
+
+    int8: a graph with quantisers. floats: the same graph without, which layers are put back from.
+    """
+    layers = int8_layers(int8)
     memory: dict[int, tuple[onnx.ModelProto, float]] = {}
     order: list[str] = []
 
     def attempt(count: int) -> float:
         """AP lost with the worst `count` layers in float."""
         if count not in memory:
-            proto = with_notes(restore(plain, floats, order[:count]), path, note)
-            memory[count] = proto, before - _ap(proto, held)
+            proto = with_notes(restore(int8, floats, order[:count]), trial.path, trial.note)
+            memory[count] = proto, trial.before - _ap(proto, trial.held)
         return memory[count][1]
 
     count, plain_drop = 0, attempt(0)
-    if plain_drop > max_drop:
-        say(
-            f"int8 loses {plain_drop:.2f} AP on {counted(len(held.examples), 'training picture')} "
-            f"held back, more than {max_drop:g}: looking for the layers that cost it"
+    if plain_drop > trial.max_drop:
+        trial.say(
+            f"int8 loses {plain_drop:.2f} AP on {counted(len(trial.held), 'training picture')} "
+            f"held back, more than {trial.max_drop:g}: looking for the layers that cost it"
         )
-        order += rank(path, plain, floats, list(layers), calibrating, say)
-        count = fewest(lambda n: attempt(n) <= max_drop, len(layers))
+        order += rank(int8, floats, list(layers), trial)
+        count = fewest(lambda n: attempt(n) <= trial.max_drop, len(layers))
     proto, drop = memory[count]
     kept = tuple(layers[one] for one in order[:count])
     grown = proto.ByteSize() - memory[0][0].ByteSize()
-    return Int8(proto, kept, len(layers), len(held.examples), plain_drop, drop, grown)
-
-
-def divide(train: Dataset) -> tuple[list[Example], Dataset]:
-    """Examples to calibrate on, and held back from that to decide by; all readable.
-
-    Too few, or without a box among those held back, and all serve for both.
-    """
-    held = train.examples[EVERY - 1 :: EVERY]
-    rest = [example for number, example in enumerate(train.examples, 1) if number % EVERY]
-    if len(train.examples) < FEW or not replace(train, examples=held).class_counts().sum():
-        held, rest = train.examples, list(train.examples)
-    calibrating, judging = _readable(thinned(rest, CALIBRATION)), _readable(thinned(held, HELD))
-    if not (calibrating and judging):
-        raise DetectorError(
-            f"quantize: none of {counted(len(train.examples), 'training picture')} can be read"
-        )
-    return calibrating, replace(train, examples=tuple(judging))
+    return Int8(proto, kept, len(layers), len(trial.held), plain_drop, drop, grown)
 
 
 def rank(
-    path: Path,
-    plain: onnx.ModelProto,
-    floats: onnx.ModelProto,
-    layers: Sequence[str],
-    examples: Sequence[Example],
-    say: Say,
+    int8: onnx.ModelProto, floats: onnx.ModelProto, layers: Sequence[str], trial: Trial
 ) -> list[str]:
     """Layers by what each alone does to boxes and scores, the worst first."""
 
     def told(done: int) -> None:
         if done % 20 == 0:
-            say(f"{done} of {len(layers)} layers looked at")
+            trial.say(f"{done} of {len(layers)} layers looked at")
 
-    return [name for name, _ in ranked(plain, floats, layers, batches(path, examples), told)]
-
-
-def batches(path: Path, examples: Sequence[Example]) -> Batches:
-    """A few of the pictures as the model file at `path` takes them."""
-    side = metadata.read(path).input_size
-    return [to_batch(read_image(one.path), (side, side)) for one in thinned(examples, RANKED)]
+    return [name for name, _ in ranked(int8, floats, layers, trial.shown, told)]
 
 
 def fewest(enough: Callable[[int], bool], most: int) -> int:
@@ -169,29 +197,13 @@ def fewest(enough: Callable[[int], bool], most: int) -> int:
     return high
 
 
-def thinned(examples: Sequence[Example], most: int) -> list[Example]:
-    """At most `most` of the examples, evenly spread."""
-    step = max(1.0, len(examples) / most)
-    return [examples[int(i * step)] for i in range(min(most, len(examples)))]
-
-
 def _lost(drop: float) -> str:
     """`0.25 AP lost`, `0.10 AP gained`."""
     return f"{abs(drop):.2f} AP {'gained' if drop <= -0.005 else 'lost'}"
 
 
-def _ap(proto: onnx.ModelProto, data: Dataset) -> float:
+def _ap(proto: onnx.ModelProto, held: Held) -> float:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "model-int8.onnx"
         path.write_bytes(proto.SerializeToString(deterministic=True))
-        return average_precision(Detector(path, score=SCORE), data)
-
-
-def _readable(examples: Sequence[Example]) -> list[Example]:
-    """Those whose picture can be read; how many of the rest there are, the data's account says."""
-    kept = []
-    for example in examples:
-        with contextlib.suppress(DetectorError):
-            read_image(example.path)
-            kept.append(example)
-    return kept
+        return held.average_precision(path)

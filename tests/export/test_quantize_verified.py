@@ -1,66 +1,27 @@
-"""int8 to a stated drop: how pictures are divided, and the search for what to keep in float."""
+"""int8 to a stated drop: the search for what to keep in float, and the choice between two files."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from labelled import gray
+from onnx import numpy_helper
 
 from detector import metadata
-from detector.data.example import Dataset, Example
 from detector.errors import DetectorError
 from detector.export import verified
 from detector.export.onnx import write
 from detector.export.quantize import float_graph
 from detector.export.restore import int8_layers
-from detector.export.verified import Int8, divide, fewest, quantize_to_drop, thinned
+from detector.export.verified import Int8, better, fewest, quantize_to_drop
 from detector.predictor import COCO_FLOAT, COCO_INT8
-
-
-def dataset(folder: Path, count: int, boxed: set[int] | None = None) -> Dataset:
-    """Small gray pictures, those numbered in `boxed` (default all) with a box."""
-    examples = []
-    for number in range(count):
-        path = folder / f"{number:02}.png"
-        cv2.imwrite(str(path), np.full((20, 30, 3), number, np.uint8))
-        many = int(boxed is None or number in boxed)
-        boxes = np.array([[2, 2, 12, 12]] * many, np.float32).reshape(-1, 4)
-        labels, ignore = np.zeros(many, np.int64), np.zeros(many, bool)
-        examples.append(Example(path, boxes, labels, ignore, None, ""))
-    return Dataset(tuple(examples), ("person",))
-
-
-def test_a_quarter_is_held_back_and_never_calibrates(tmp_path: Path) -> None:
-    data = dataset(tmp_path, 10)
-    calibrating, held = divide(data)
-    assert [one.path.stem for one in held.examples] == ["03", "07"]
-    assert len(calibrating) == 8
-    assert not {one.path for one in calibrating} & {one.path for one in held.examples}
-    assert held.class_names == data.class_names
-
-
-@pytest.mark.parametrize(("count", "boxed"), [(7, None), (10, {0, 1})])
-def test_too_few_serve_for_both(tmp_path: Path, count: int, boxed: set[int] | None) -> None:
-    calibrating, held = divide(dataset(tmp_path, count, boxed))
-    assert len(calibrating) == len(held.examples) == count
-
-
-def test_pictures_that_cannot_be_read(tmp_path: Path) -> None:
-    data = dataset(tmp_path, 9)
-    data.examples[0].path.write_bytes(b"no picture")
-    calibrating, held = divide(data)
-    assert (len(calibrating), len(held.examples)) == (6, 2)
-    for one in data.examples:
-        one.path.write_bytes(b"no picture")
-    with pytest.raises(DetectorError, match="none of 9 training pictures can be read"):
-        divide(data)
 
 
 @given(st.integers(1, 300), st.data())
@@ -77,22 +38,19 @@ def test_the_fewest_that_are_enough(most: int, data: st.DataObject) -> None:
     assert len(asked) <= 2 * math.log2(most) + 3
 
 
-@given(st.integers(1, 50), st.integers(1, 60))
-def test_thinned_is_even_and_in_order(count: int, most: int) -> None:
-    numbers = thinned(list(range(count)), most)  # type: ignore[arg-type]
-    assert len(numbers) == min(count, most)
-    assert numbers == sorted(set(numbers))
-
-
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The embedded int8 file's graph instead of a new one, ranked by name; nothing is compiled."""
     graph = onnx.load(COCO_INT8)
     order = sorted(int8_layers(graph))
-    monkeypatch.setattr(verified, "int8_graph", lambda floats, pictures: graph)
+    monkeypatch.setattr(verified, "int8_graph", lambda floats, frames: graph)
     monkeypatch.setattr(verified, "rank", lambda *args: order)
-    monkeypatch.setattr(verified, "Detector", lambda path, score: SimpleNamespace(path=path))
     return order
+
+
+def judged_by(monkeypatch: pytest.MonkeyPatch, ap: Callable[[Path], float]) -> None:
+    """Give each model file the AP that a function of its path says."""
+    monkeypatch.setattr(verified.Held, "average_precision", lambda held, path: ap(path))
 
 
 def test_layers_are_kept_until_the_drop_is_within_bounds(
@@ -101,15 +59,14 @@ def test_layers_are_kept_until_the_drop_is_within_bounds(
     """With an AP that rises by a point for each layer in float, from 37 - 5."""
     whole = len(quick)
 
-    def ap(finder: object, data: Dataset) -> float:
-        path = finder.path  # type: ignore[attr-defined]
+    def ap(path: Path) -> float:
         if path == COCO_FLOAT:
             return 37.0
         return min(37.0, 32.0 + whole - len(int8_layers(onnx.load(path))))
 
-    monkeypatch.setattr(verified, "average_precision", ap)
+    judged_by(monkeypatch, ap)
     said: list[str] = []
-    made = quantize_to_drop(COCO_FLOAT, dataset(tmp_path, 10), "orchard", said.append, 1.5)
+    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", said.append, 1.5)
     layers = int8_layers(onnx.load(COCO_INT8))
     assert made.kept == tuple(layers[name] for name in quick[:4])
     assert (made.plain_drop, made.drop, made.held, made.layers) == (5.0, 1.0, 2, whole)
@@ -127,11 +84,98 @@ def test_layers_are_kept_until_the_drop_is_within_bounds(
 def test_what_loses_nothing_stays_whole(
     tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch, ap: float
 ) -> None:
-    monkeypatch.setattr(verified, "average_precision", lambda finder, data: ap)
-    made = quantize_to_drop(COCO_FLOAT, dataset(tmp_path, 10), "orchard", print)
+    judged_by(monkeypatch, lambda path: ap)
+    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print)
     assert (made.kept, made.grown) == ((), 0)
     assert ("unknown" in made.sentence()) == math.isnan(ap)
     assert ("unknown" in made.notes()["on_held_back"]) == math.isnan(ap)
+
+
+def with_bias(proto: onnx.ModelProto, value: float) -> onnx.ModelProto:
+    """A copy whose stem has another bias, as a network that has learned has."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    bias = next(t for t in copy.graph.initializer if t.name == "model.backbone.stem.conv.bias")
+    bias.CopyFrom(numpy_helper.from_array(np.full(32, value, np.float32), bias.name))
+    return copy
+
+
+def bias_of(proto: onnx.ModelProto) -> float:
+    """What `with_bias` gave."""
+    tensors = {t.name.removesuffix(".float"): t for t in proto.graph.initializer}
+    return float(numpy_helper.to_array(tensors["model.backbone.stem.conv.bias"])[0])
+
+
+def lost(drop: float, views: int = 0) -> Int8:
+    """A file that loses `drop` with all of its 90 layers in int8."""
+    return Int8(onnx.ModelProto(), (), 90, 40, drop, drop, 0, views)
+
+
+@pytest.mark.parametrize(("tuned", "taken"), [(0.5, True), (2.0, False), (2.1, False)])
+def test_the_better_of_both_is_taken(tuned: float, taken: bool) -> None:
+    made = better(lost(2.0), lost(tuned, views=64))
+    assert (made.views, made.drop, made.rival) == ((64, tuned, 2.0) if taken else (0, 2.0, tuned))
+    assert ("fine_tuned" in made.notes()) == taken
+    ending = "without fine-tuning 2.00 AP lost" if taken else f"fine-tuned {tuned:.2f} AP lost"
+    assert made.sentence().endswith(f"; {ending}")
+    assert made.sentence().startswith("fine-tuned on 64 views, all 90") == taken
+
+
+def test_what_is_unknown_is_not_fine_tuned(
+    tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged_by(monkeypatch, lambda path: math.nan)
+    monkeypatch.setattr(verified, "fine_tune", lambda *_: pytest.fail("nothing could tell"))
+    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, views=64)
+    assert made.views == 0
+
+
+def test_layers_put_back_after_fine_tuning_keep_what_was_learned(
+    tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stem, put back into float, has the bias that was learned and not the first one."""
+    quick.remove("node__symbolic")
+    quick.insert(0, "node__symbolic")
+
+    def ap(path: Path) -> float:
+        if path == COCO_FLOAT:
+            return 37.0
+        proto = onnx.load(path)
+        stem = "node__symbolic" in int8_layers(proto)
+        return 30.0 if stem else 35.0 + (bias_of(proto) == 7)
+
+    judged_by(monkeypatch, ap)
+    asked: list[object] = []
+
+    def tune(int8, floats, examples, side, views, say):
+        asked.extend([[one.path.stem for one in examples], side, views])
+        return with_bias(int8, 7), with_bias(floats, 7)
+
+    monkeypatch.setattr(verified, "fine_tune", tune)
+    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, 3.0, 64)
+    assert asked == [["00", "01", "02", "04", "05", "06", "08", "09"], 300, 64]
+    assert made.kept == ("backbone.stem",)
+    assert bias_of(made.proto) == 7
+    assert (made.plain_drop, made.drop, made.rival) == (7.0, 1.0, 2.0)
+
+
+def test_what_went_astray_is_left_out(
+    tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged_by(monkeypatch, lambda path: 30.0)
+    monkeypatch.setattr(verified, "fine_tune", lambda *_: None)
+    said: list[str] = []
+    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", said.append, views=64)
+    assert made.views == 0
+    assert "astray" in said[-1]
+
+
+def test_pictures_that_cannot_be_read_at_all(tmp_path: Path) -> None:
+    data = gray(tmp_path, 9)
+    for one in data.examples:
+        one.path.write_bytes(b"no picture")
+    with pytest.raises(DetectorError, match="none of 9 training pictures can be read"):
+        quantize_to_drop(COCO_FLOAT, data, "orchard", print)
 
 
 def test_notes_name_what_is_kept() -> None:

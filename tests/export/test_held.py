@@ -1,0 +1,59 @@
+"""Training pictures held back: which they are, and that AP on them is AP as users measure it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from labelled import gray
+
+from detector.data.load import load_splits
+from detector.evaluation.run import SCORE
+from detector.export.agree import average_precision
+from detector.export.held import Held, divide, thinned
+from detector.predictor import COCO_INT8, Detector
+
+COCO = Path(__file__).parents[2].parent / "shared" / "data" / "coco-val-128" / "instances.json"
+
+
+def test_a_quarter_is_held_back_and_never_calibrates(tmp_path: Path) -> None:
+    rest, held = divide(gray(tmp_path, 10))
+    assert [one.path.stem for one in held] == ["03", "07"]
+    assert len(rest) == 8
+    assert not {one.path for one in rest} & {one.path for one in held}
+
+
+@pytest.mark.parametrize(("count", "boxed"), [(7, None), (10, {0, 1})])
+def test_too_few_serve_for_both(tmp_path: Path, count: int, boxed: set[int] | None) -> None:
+    rest, held = divide(gray(tmp_path, count, boxed))
+    assert len(rest) == len(held) == count
+
+
+@given(st.integers(1, 50), st.integers(1, 60))
+def test_thinned_is_even_and_in_order(count: int, most: int) -> None:
+    numbers = thinned(list(range(count)), most)
+    assert len(numbers) == min(count, most)
+    assert numbers == sorted(set(numbers))
+
+
+def test_pictures_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
+    data = gray(tmp_path, 3)
+    data.examples[1].path.write_bytes(b"no picture")
+    held = Held(data, 32)
+    assert [one.path.stem for one in held.data.examples] == ["00", "02"]
+    assert len(held.frames.failed) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not COCO.is_file(), reason="../shared/data/coco-val-128 is absent")
+def test_ap_is_that_of_pictures_read_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DETECTOR_CACHE", str(tmp_path))
+    whole = load_splits(str(COCO))["val"]
+    data = type(whole)(whole.examples[:12], whole.class_names)
+    expected = average_precision(Detector(COCO_INT8, score=SCORE), data)
+    assert expected > 10
+    assert Held(data, 300).average_precision(COCO_INT8) == pytest.approx(expected, abs=1e-9)
