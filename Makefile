@@ -15,9 +15,11 @@ web: $(VENV)/.base
 	$(BIN)/detector serve --build
 
 test: $(VENV)/.dev
-	# The fast ones first, and in a process of their own: the slow ones load every library there is.
-	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(ARGS)
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	# The fast ones first, in processes of their own: the slow ones load every library there is.
+	# A worker that is done takes over tests of the other's; slow modules share trained runs, so
+	# they stay whole.
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,7 +1,10 @@
 """What every test rests on."""
 
+import gc
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,15 +25,28 @@ if TYPE_CHECKING:
     from detector.web import WebView
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Before torch is loaded: one thread, since tiny tensors make threads wait for each other.
 
     On a busy machine the tests take twice as long with two, and longer still where they wait
     spinning. A shell's background job ignores Ctrl-C, and so would every process the tests start.
+
+    Compiled models are kept for as long as the tests run, in a new folder: each is compiled once,
+    and a user's own cache is neither used nor filled. xdist's workers inherit the folder.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        cache = tempfile.mkdtemp(prefix="detector-tests-")
+        os.environ["DETECTOR_CACHE"] = cache
+        config.add_cleanup(lambda: shutil.rmtree(cache, ignore_errors=True))
+
+
+def pytest_collection_finish() -> None:
+    """What the imports made stays: the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

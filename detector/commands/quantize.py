@@ -37,7 +37,7 @@ class Quantize:
     """Points of AP that int8 may lose on training pictures held back from calibration: layers are
     kept in float, those that cost most first, until it loses no more."""
     fine_tune: bool = False
-    """Also let the int8 network learn, rounding in the loop, to do as the float one; the better of
+    """Also let the int8 network learn, rounding in the loop, to do as the float one; the closer of
     both files on the pictures held back is written. For narrow networks; takes minutes."""
     views: int = VIEWS
     """How many random views of the training pictures --fine-tune learns from."""

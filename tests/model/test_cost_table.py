@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import pytest
@@ -25,6 +26,7 @@ from detector.model.ssdlite import SSDLite
 from detector.model.zoo import make_backbone
 
 
+@functools.cache
 def rows_of(backbone: str, head: str = "ssdlite", side: int = 300) -> list[LayerCost]:
     with torch.device("meta"):  # shapes alone: no random numbers to draw
         model = SSDLite(make_backbone(backbone, 0.5), 7, head=head)
@@ -139,7 +141,8 @@ def test_peak_memory_by_hand() -> None:
 
 
 def test_json_holds_all_and_survives(v3) -> None:
-    model = SSDLite(make_backbone("mobilenet_v3_small", 0.5), 7)
+    with torch.device("meta"):
+        model = SSDLite(make_backbone("mobilenet_v3_small", 0.5), 7)
     got = json.loads(json.dumps(as_json(count(model, "mobilenet_v3_small", 0.5, "ssdlite", 300))))
     assert (got["params"], got["multiply_adds"]) == totals(v3)
     assert len(got["layers"]) == len(v3)

@@ -33,13 +33,16 @@ TIMM = ("mobilenet_v1", "mobilenet_v4", "xception")
 
 def blobs(count: int) -> Tensor:
     """Soft random pictures (N, 3, SIDE, SIDE) in -1..1."""
-    noise = torch.rand(count, 3, 12, 12)
+    noise = torch.rand(count, 3, 12, 12, generator=torch.Generator().manual_seed(count))
     return nn.functional.interpolate(noise, SIDE, mode="bilinear") * 2 - 1
 
 
-@pytest.fixture(params=list(MAPS))
+@pytest.fixture(scope="module", params=list(MAPS))
 def published(request: pytest.FixtureRequest) -> tuple[str, Published]:
-    """A library's network whose batch norms have gains and statistics of their own."""
+    """A library's network whose batch norms have gains and statistics of their own.
+
+    Do not change it.
+    """
     if request.param in TIMM:
         pytest.importorskip("timm", reason="timm is not installed")
     torch.manual_seed(0)

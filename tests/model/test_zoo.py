@@ -98,19 +98,24 @@ def test_every_parameter_is_trained(name: str, head: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_all_layers_pad_by_the_one_rule(name: str) -> None:
     """Anchors stand where this padding puts the receptive fields."""
-    for layer in make_backbone(name, 0.25).modules():
+    with torch.device("meta"):
+        layers = list(make_backbone(name, 0.25).modules())
+    for layer in layers:
         if isinstance(layer, nn.Conv2d):
             assert isinstance(layer, SameConv2d)
         assert not isinstance(layer, nn.MaxPool2d | nn.AvgPool2d)
 
 
 def test_extra_maps_follow_the_width() -> None:
-    channels = [extra.expand.conv.out_channels for extra in build(ModelCard(("a",), 0.25)).extras]
+    with torch.device("meta"):
+        extras = build(ModelCard(("a",), 0.25)).extras
+    channels = [extra.expand.conv.out_channels for extra in extras]
     assert channels == [128, 64, 64, 32]
 
 
 def test_the_two_heads_share_their_backbone_and_number_of_maps() -> None:
-    lite, plain = (SSDLite(make_backbone("mobilenet_v2", 0.25), 2, head=h) for h in HEADS)
+    with torch.device("meta"):
+        lite, plain = (SSDLite(make_backbone("mobilenet_v2", 0.25), 2, head=h) for h in HEADS)
     assert len(lite.extras) == len(plain.extras) == 4
     assert not any(m.groups > 1 for m in plain.extras.modules() if isinstance(m, nn.Conv2d))
     assert any(m.groups > 1 for m in lite.extras.modules() if isinstance(m, nn.Conv2d))

@@ -66,7 +66,13 @@ def assert_same(folder, whole):
     assert torch.allclose(*moments, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("cut_at", [1, 5, 8, 14])
+@pytest.mark.parametrize(
+    "cut_at",
+    [
+        8,  # in mid-epoch, with a measurement behind it
+        *(pytest.param(step, marks=pytest.mark.slow) for step in (1, 5, 14)),
+    ],
+)
 def test_stopped_and_resumed(shapes, whole, tmp_path, monkeypatch, cut_at):
     row = History._row
 
@@ -85,6 +91,7 @@ def test_stopped_and_resumed(shapes, whole, tmp_path, monkeypatch, cut_at):
     assert_same(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 def test_a_measurement_cut_short_is_made_up_for(shapes, whole, tmp_path, monkeypatch):
     def cut(self, trainer, module):
         raise Cut
@@ -126,6 +133,7 @@ def test_rows_after_the_checkpoint_are_written_again(shapes, whole, tmp_path, mo
     assert_same(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 def test_time_spent_is_not_spent_again(shapes, tmp_path, monkeypatch):
     by_time = settings(shapes, epochs=None, minutes=0.05)
     row = History._row

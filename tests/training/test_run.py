@@ -13,7 +13,7 @@ import torch
 from detector.errors import DetectorError
 from detector.training import run
 from detector.training.callbacks import same_classes
-from detector.training.history import read_curves
+from detector.training.history import History, read_curves
 from detector.training.options import LossOptions, Machine, Recipe, Settings
 from detector.training.start import load_checkpoint
 
@@ -38,6 +38,30 @@ def train(data, folder, machine=HERE, **changes):
     chosen = settings(data, **changes)
     folder.mkdir(exist_ok=True)
     return run.train(chosen, machine, folder, run.load(chosen))
+
+
+class Enough(Exception):
+    """A run has shown what it was asked for."""
+
+
+def first_losses(data, folder, machine=HERE, **changes):
+    """Class and box loss of the first three steps; the run is stopped there."""
+    row = History._row
+
+    def stop(self, values):
+        row(self, values)
+        if values[0] == "3":
+            raise Enough
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(History, "_row", stop)
+        with pytest.raises(Enough):
+            train(data, folder, machine, epochs=4, **changes)
+    return losses_of(folder)
+
+
+def losses_of(folder):
+    return np.array(read_curves(folder).losses)[:3, 1:]
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +92,10 @@ def test_it_learns(trained):
 
 
 def test_the_same_seed_gives_the_same_run_and_another_another(shapes, trained, tmp_path):
-    def first_losses(folder):
-        return np.array(read_curves(folder).losses)[:3, 1:]
-
-    train(shapes, tmp_path / "again", epochs=4)
-    train(shapes, tmp_path / "other", epochs=1, seed=1)
-    assert np.allclose(first_losses(tmp_path / "again"), first_losses(trained[0]), rtol=1e-4)
-    assert not np.allclose(first_losses(tmp_path / "other"), first_losses(trained[0]), rtol=1e-2)
+    again = first_losses(shapes, tmp_path / "again")
+    other = first_losses(shapes, tmp_path / "other", seed=1)
+    assert np.allclose(again, losses_of(trained[0]), rtol=1e-4)
+    assert not np.allclose(other, losses_of(trained[0]), rtol=1e-2)
 
 
 def test_what_is_kept_is_the_average(trained):
@@ -100,9 +121,8 @@ def test_batch_norms_are_frozen_when_asked(shapes, trained, tmp_path, bn):
 
 
 def test_workers_do_not_change_what_is_seen(shapes, trained, tmp_path):
-    train(shapes, tmp_path / "w", Machine(workers=1, save_seconds=60), epochs=4)
-    ours, theirs = (np.array(read_curves(f).losses)[:3] for f in (tmp_path / "w", trained[0]))
-    assert np.allclose(ours, theirs, rtol=1e-4)
+    ours = first_losses(shapes, tmp_path / "w", Machine(workers=1, save_seconds=60))
+    assert np.allclose(ours, losses_of(trained[0]), rtol=1e-4)
 
 
 def test_a_run_ends_by_the_clock(shapes, tmp_path):
