@@ -103,7 +103,11 @@ def test_the_unreadable_are_counted_and_the_rest_done(detect, photo, tmp_path):
 
 
 def test_no_picture_named(detect):
-    assert detect() == (2, "", "error: detect: no picture named; expected one or more files\n")
+    code, out, said = detect()
+    assert (code, out) == (2, "")
+    assert said.startswith("error: detect: no picture named; expected one or more files, in front")
+    # What a user meant as a picture has become a size.
+    assert detect("--scales", "300,512", "dog.jpg")[::2] == (2, said)
 
 
 @pytest.mark.parametrize("words", [["person", "cat"], ["person,cat"], ["person,", "cat"]])

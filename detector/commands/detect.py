@@ -42,7 +42,10 @@ class Detect:
         from detector.images import quiet_opencv
 
         if not self.pictures:
-            raise DetectorError("detect: no picture named; expected one or more files")
+            raise DetectorError(
+                "detect: no picture named; expected one or more files, in front of --classes and "
+                "--scales, which take every word behind them"
+            )
         quiet_opencv()
         with ExitStack() as stack:
             sinks = self._sinks(stack)
