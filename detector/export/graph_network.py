@@ -179,14 +179,17 @@ def _key(name: str) -> str:
     return name.replace(".", "/")
 
 
-def _same(x: Tensor, attributes: Attributes) -> tuple[Tensor, int]:
-    """SAME_UPPER: the input, padded where that is uneven, and the even padding left to do."""
+def _same(x: Tensor, attributes: Attributes, border: float = 0.0) -> tuple[Tensor, int]:
+    """SAME_UPPER: the input, padded where that is uneven, and the even padding left to do.
+
+    border: what is padded with.
+    """
     kernel, stride = attributes["kernel_shape"][0], attributes["strides"][0]
     pads = []
     for side in (x.shape[-1], x.shape[-2]):
         total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
         pads += [total // 2, total - total // 2]
-    return (x, pads[0]) if len(set(pads)) == 1 else (F.pad(x, pads), 0)
+    return (x, pads[0]) if len(set(pads)) == 1 else (F.pad(x, pads, value=border), 0)
 
 
 def _conv(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
@@ -197,7 +200,7 @@ def _conv(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
 
 
 def _max_pool(inputs: Sequence[Tensor], attributes: Attributes) -> Tensor:
-    x, padding = _same(inputs[0], attributes)
+    x, padding = _same(inputs[0], attributes, -torch.inf)  # no maximum, even of negative values
     return F.max_pool2d(x, attributes["kernel_shape"][0], attributes["strides"][0], padding)
 
 
