@@ -47,7 +47,7 @@ class ModelOptions:
     small objects from the large one."""
     tiles: int = 1
     """For small objects in large pictures: look at the whole, and closer at so many overlapping
-    tiles along its longer side (2 to 16). 2 takes some 3 times as long, 4 some 9 times."""
+    tiles along its longer side (2 to 16). 2 takes some 5 times as long, 4 some 16 times."""
     engine: Literal["openvino", "onnxruntime"] = "openvino"
     """What runs the network; onnxruntime is an extra install."""
     precision: Literal["auto", "float", "int8"] = "auto"
