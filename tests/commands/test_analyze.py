@@ -130,6 +130,7 @@ def test_what_it_refuses(words, said, capsys) -> None:
     assert (out, err.count("\n")) == ("", 1)
 
 
+@pytest.mark.slow
 def test_a_summary_leaves_out_what_cannot_be_built(capsys, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     assert run("--summary", "--width", 0.25, "--size", 96) == 0

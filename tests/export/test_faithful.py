@@ -19,6 +19,7 @@ from detector.model.anchors import ssd_spec
 from detector.model.checkpoint import ModelCard, build
 from detector.model.ssdlite import SSDLite
 
+pytestmark = pytest.mark.slow
 CARD = ModelCard(("a", "b"), 0.25, "mobilenet_v1", anchors=ssd_spec(96))
 
 
@@ -49,7 +50,6 @@ def precision_of(model: SSDLite, examples: list[Example], folder: Path) -> tuple
     return metadata.read(folder / "model.onnx").precision, said
 
 
-@pytest.mark.slow
 def test_weights_are_halves_where_that_changes_nothing(
     model: SSDLite, examples: list[Example], tmp_path: Path
 ) -> None:
@@ -69,7 +69,6 @@ def test_weights_stay_whole_where_halves_would_move_boxes(
     assert said[0].startswith("model.onnx is in float32: in float16 boxes by ")
 
 
-@pytest.mark.slow
 def test_a_network_that_computes_nothing_is_not_written(
     model: SSDLite, examples: list[Example]
 ) -> None:
