@@ -16,13 +16,14 @@ import numpy.typing as npt
 
 from detector import metadata
 from detector.cpu import has_int8_dot, usable_cores
+from detector.cutting import MAX_TILES
 from detector.detections import Detections, select
 from detector.engine import Outputs, load_engine
 from detector.errors import DetectorError
 from detector.images import as_bgr, read_image
 from detector.preprocess import to_batch
 from detector.scales import Passes, in_order, shares
-from detector.tiles import MAX_TILES, Tiles
+from detector.tiles import Tiles
 
 WEIGHTS = Path(__file__).parent / "weights"
 COCO_FLOAT = WEIGHTS / "ssdlite_mobilenet_v2_coco.onnx"

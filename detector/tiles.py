@@ -19,43 +19,22 @@ from threading import Semaphore
 import numpy as np
 import numpy.typing as npt
 
+from detector.cutting import OVERLAP, Tile, cut, fitting
 from detector.engine import Engine, Outputs
 from detector.preprocess import to_batch
 from detector.scales import Share, shares, size_of
 
-MAX_TILES = 16  # along the longer side, so at most 325 looks in all, however large the picture
 # Chosen on 337 pictures of COCO 2017 train, and mosaics of them, by scripts/choose_tiles.py.
-OVERLAP = 0.2  # of neighbours, as a share of a tile's side
 MARGIN = 0.02  # a box that ends so near an inner border (share of the tile's side) is cut off there
 # Smallest objects of a coarser tile and largest of a finer one, in native sizes. A higher LEAST is
 # 0.1 to 0.6 AP better, but then what only the whole frame sees well is lost.
 LEAST, MOST = 0.05, 0.75
 SMALLEST = 0.5  # a tile's least longer side, in inputs: closer there is nothing new to see
-TALL = 1.1  # a tile's side across is at most so many times its side along
 
 Bool = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 UInt8 = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A part of a frame, in its pixels: columns left..right and rows top..bottom, ends excluded."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    @property
-    def size_wh(self) -> tuple[int, int]:
-        """Width and height."""
-        return self.right - self.left, self.bottom - self.top
-
-    def view(self, frame_bgr: UInt8) -> UInt8:
-        """What it shows of a frame (H, W, 3); no copy."""
-        return frame_bgr[self.top : self.bottom, self.left : self.right]
 
 
 @dataclass(frozen=True)
@@ -78,43 +57,6 @@ class Look:
         return own & ((size >= low) | ~inside(xyxy, self.finer))
 
 
-def cut(frame_hw: tuple[int, ...], along: int, smallest: float, overlap: float) -> list[Tile]:
-    """Tiles that cover a frame: `along` its longer side, and as many along the other as keep them
-    from being longer that way.
-
-    Fewer where their longer side would be below `smallest` pixels. Neighbours share at least
-    `overlap` (0..1) of their side, rounded down to pixels.
-    """
-    height, width = frame_hw
-    longer, shorter = max(frame_hw), min(frame_hw)
-    along = _fitting(longer, along, smallest, overlap)
-    side = TALL * _side(longer, along, overlap)
-    across = next((n for n in range(1, along) if _side(shorter, n, overlap) <= side), along)
-    columns, rows = (along, across) if width >= height else (across, along)
-    return [
-        Tile(left, top, right, bottom)
-        for top, bottom in spans(height, rows, overlap)
-        for left, right in spans(width, columns, overlap)
-    ]
-
-
-def _fitting(longer: int, along: int, smallest: float, overlap: float) -> int:
-    """`along`, or how many tiles of `smallest` pixels fit if those are fewer; at least 1."""
-    return max(1, min(along, math.floor((longer / smallest - overlap) / (1 - overlap))))
-
-
-def _side(length: int, count: int, overlap: float) -> float:
-    """How long each of `count` overlapping stretches must be to cover `length`."""
-    return length / (count - (count - 1) * overlap)
-
-
-def spans(length: int, count: int, overlap: float) -> list[tuple[int, int]]:
-    """Stretches (start, end) of 0..length in whole pixels: of one size, evenly spaced."""
-    side = min(length, math.ceil(_side(length, count, overlap)))
-    starts = [i * (length - side) // max(1, count - 1) for i in range(count)]
-    return [(start, start + side) for start in dict.fromkeys(starts)]
-
-
 def looks(
     frame_hw: tuple[int, ...],
     along: int,
@@ -129,10 +71,10 @@ def looks(
     """All looks at a frame, the whole first. side: of the network's input; native: what it was
     trained at, pixels. The rest as the constants above say.
     """
-    counts = [_fitting(max(frame_hw), along, SMALLEST * side, overlap)]
+    counts = [fitting(max(frame_hw), along, SMALLEST * side, overlap)]
     while counts[0] > 1:
         counts.insert(0, counts[0] // 2)
-    grids = [cut(frame_hw, count, 1, overlap) for count in counts]
+    grids = [cut(frame_hw, count, overlap=overlap) for count in counts]
     # A tile is to the frame what a larger input is: it shows each object so many times larger.
     closer = [math.sqrt(math.prod(frame_hw) / math.prod(grid[0].size_wh)) for grid in grids]
     ranges = shares([side * times for times in closer], native, least, most)

@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 
 from detector.cpu import usable_cores
-from detector.data.example import Example
+from detector.data.example import Dataset, Example
 from detector.data.load import load_judged
 from detector.detections import Detections, nms
 from detector.engine import load_engine
@@ -43,6 +43,10 @@ class Candidates:
     scores: np.ndarray
     labels: np.ndarray
 
+    def of(self, rows: np.ndarray) -> Candidates:
+        """Some of them: indices or a mask."""
+        return Candidates(self.xyxy[rows], self.scores[rows], self.labels[rows])
+
 
 def main(
     pictures: tyro.conf.Positional[Path],
@@ -67,15 +71,12 @@ def main(
     passes = [_look(path, side, dataset.examples) for side in sizes]
 
     def row(title: str, chosen: Sequence[list[Candidates]], ranges: Sequence[Share]) -> None:
-        seen = [
-            _merged([found[i] for found in chosen], ranges, hw, about.class_names, about.iou)
-            for i, hw in enumerate(frames)
-        ]
-        run = collect(
-            zip(dataset.examples, seen, strict=True), about.class_names, dataset.class_names
-        )
-        figures = measure_pictures(run.pictures, len(dataset.class_names))
-        print(f"| {title} | {' | '.join(f'{figures[name]:.2f}' for name in COLUMNS)} |", flush=True)
+        seen = []
+        for i, hw in enumerate(frames):
+            pairs = zip([found[i] for found in chosen], ranges, strict=True)
+            answers = [one.of(within(one.xyxy, *share)) for one, share in pairs]
+            seen.append(merged(answers, hw, about.class_names, about.iou))
+        print(f"| {title} | {measure(dataset, seen, about.class_names)} |", flush=True)
 
     print(f"| least, most | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}")
     for side, found in zip(sizes, passes, strict=True):
@@ -99,22 +100,24 @@ def _look(path: Path, side: int, examples: Sequence[Example]) -> list[Candidates
         return list(pool.map(one, examples))
 
 
-def _merged(
-    found: Sequence[Candidates],
-    ranges: Sequence[Share],
-    frame_hw: tuple[int, ...],
-    names: tuple[str, ...],
-    iou: float,
+def merged(
+    found: Sequence[Candidates], frame_hw: tuple[int, ...], names: tuple[str, ...], iou: float
 ) -> Seen:
-    """As `detector.scales.merge` and `select` do it, on the few boxes that were kept."""
-    rows = [within(c.xyxy, *share) for c, share in zip(found, ranges, strict=True)]
+    """As `select` does it, on the few boxes that were kept of each pass."""
     height, width = frame_hw
     scale = np.array([width, height, width, height], np.float32)
-    xyxy = np.concatenate([c.xyxy[r] for c, r in zip(found, rows, strict=True)]).clip(0, 1) * scale
-    scores = np.concatenate([c.scores[r] for c, r in zip(found, rows, strict=True)])
-    labels = np.concatenate([c.labels[r] for c, r in zip(found, rows, strict=True)])
+    xyxy = np.concatenate([one.xyxy for one in found]).clip(0, 1) * scale
+    scores = np.concatenate([one.scores for one in found])
+    labels = np.concatenate([one.labels for one in found])
     kept = nms(xyxy, scores, labels, iou, TOP_K)
     return Seen((width, height), Detections(xyxy[kept], scores[kept], labels[kept], names))
+
+
+def measure(dataset: Dataset, found: Sequence[Seen], names: tuple[str, ...]) -> str:
+    """COLUMNS of what was found in every picture, as cells of a row. names: the model's classes."""
+    run = collect(zip(dataset.examples, found, strict=True), names, dataset.class_names)
+    figures = measure_pictures(run.pictures, len(dataset.class_names))
+    return " | ".join(f"{figures[name]:.2f}" for name in COLUMNS)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ here must not be chosen on what it is judged by.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -17,20 +16,17 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from choose_scales import COLUMNS, SCORE, TOP_K, Candidates
+from choose_scales import COLUMNS, SCORE, Candidates, measure, merged
 
 from detector.cpu import usable_cores
-from detector.data.example import Dataset
+from detector.cutting import OVERLAP
 from detector.data.load import load_judged
-from detector.detections import Detections, nms
 from detector.engine import Engine, load_engine
-from detector.evaluation.coco import measure_pictures
-from detector.evaluation.run import Seen, collect
 from detector.images import read_image
 from detector.metadata import read
 from detector.predictor import choose_file
 from detector.preprocess import to_batch
-from detector.tiles import LEAST, MARGIN, MOST, OVERLAP, Look, in_frame, looks
+from detector.tiles import LEAST, MARGIN, MOST, in_frame, looks
 
 
 @dataclass(frozen=True)
@@ -75,19 +71,13 @@ def main(
             seen = list(pool.map(partial(look_at, engine, side, along, share), paths))
         for inner, low, high in itertools.product(margin, least, most):
             plan = partial(looks, overlap=share, margin=inner, least=low, most=high)
-            found = [
-                merged(one, plan(one.frame_hw, along, side, side), about.class_names, about.iou)
-                for one in seen
-            ]
-            figures = measure(dataset, found, about.class_names)
-            row = " | ".join(f"{figures[name]:.2f}" for name in COLUMNS)
+            found = []
+            for one in seen:
+                pairs = zip(one.found, plan(one.frame_hw, along, side, side), strict=True)
+                answers = [given.of(look.answers(given.xyxy)) for given, look in pairs]
+                found.append(merged(answers, one.frame_hw, about.class_names, about.iou))
+            row = measure(dataset, found, about.class_names)
             print(f"| {share}, {inner}, {low}, {high} | {row} |", flush=True)
-
-
-def measure(dataset: Dataset, found: Sequence[Seen], names: tuple[str, ...]) -> dict[str, float]:
-    """COCO's figures of what was found in every picture; names: of the model's classes."""
-    run = collect(zip(dataset.examples, found, strict=True), names, dataset.class_names)
-    return measure_pictures(run.pictures, len(dataset.class_names))
 
 
 def look_at(engine: Engine, side: int, along: int, overlap: float, path: Path) -> Looked:
@@ -101,19 +91,6 @@ def look_at(engine: Engine, side: int, along: int, overlap: float, path: Path) -
         placed = in_frame(boxes[rows], look.tile, frame_hw)
         found.append(Candidates(placed, scores[rows, labels], labels))
     return Looked(frame_hw, found)
-
-
-def merged(one: Looked, plan: Sequence[Look], names: tuple[str, ...], iou: float) -> Seen:
-    """As `detector.tiles` and `select` do it, on the few boxes that were kept."""
-    rows = [look.answers(c.xyxy) for look, c in zip(plan, one.found, strict=True)]
-    height, width = one.frame_hw
-    scale = np.array([width, height, width, height], np.float32)
-    pairs = list(zip(one.found, rows, strict=True))
-    xyxy = np.concatenate([c.xyxy[r] for c, r in pairs]).clip(0, 1) * scale
-    scores = np.concatenate([c.scores[r] for c, r in pairs])
-    labels = np.concatenate([c.labels[r] for c, r in pairs])
-    kept = nms(xyxy, scores, labels, iou, TOP_K)
-    return Seen((width, height), Detections(xyxy[kept], scores[kept], labels[kept], names))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from x_server import x_server
 from detector.detections import Detections
 from detector.evaluation.analyse import analyse
 from detector.evaluation.analysis import Analysis, Picture
+from detector.sample import sample_path
 
 if TYPE_CHECKING:
     from detector.web import WebView
@@ -47,6 +48,16 @@ def pytest_collection_finish() -> None:
     """What the imports made stays: the collector need not look through it again and again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def frame() -> np.ndarray:
+    """The first frame of the sample clip, BGR, which shows the astronaut."""
+    video = cv2.VideoCapture(str(sample_path()))
+    ok, frame = video.read()
+    video.release()
+    assert ok
+    return frame
 
 
 @pytest.fixture

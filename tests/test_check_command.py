@@ -90,7 +90,10 @@ def test_errors_exit_one_and_json_has_them(yolo: Path, capsys: pytest.CaptureFix
         (["toy", "--augmented", "s.png", "--mosaic", "2"], "--mosaic 2.0: expected 0 to 1"),
         (["toy", "--mosaic", "0.5"], "--mosaic 0.5: is for --augmented"),
         (["toy", "--tiles", "3"], "--tiles 3: is for --fix FOLDER; give both"),
-        (["toy", "--fix", "fixed", "--tiles", "17"], "--tiles 17: expected 1 to 16"),
+        (
+            ["toy", "--fix", "fixed", "--tiles", "17"],
+            "--tiles is 17; expected a whole number",
+        ),
         (["toy", "--fix", "toy/fixed"], "--fix toy/fixed: lies inside"),
         (["toy", "--fix", "toy"], "--fix toy: exists already"),
         (["toy", "--fix", "no/where"], "there is no folder no"),

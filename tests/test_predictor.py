@@ -15,16 +15,6 @@ needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason="../shared/data/ph
 
 
 @pytest.fixture(scope="module")
-def frame():
-    """The first frame of the sample clip, BGR, which shows the astronaut."""
-    video = cv2.VideoCapture(str(ROOT / "detector" / "assets" / "sample.mp4"))
-    ok, frame = video.read()
-    video.release()
-    assert ok
-    return frame
-
-
-@pytest.fixture(scope="module")
 def find():
     return Detector(precision="float")
 

@@ -6,7 +6,6 @@ import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,15 +18,6 @@ from detector.scales import LEAST, MOST, in_order, merge, shares
 
 SAMPLE = Path(__file__).parents[1] / "detector" / "assets" / "sample.mp4"
 SIZES = st.lists(st.integers(96, 1280), min_size=2, max_size=4, unique=True).map(sorted)
-
-
-@pytest.fixture(scope="module")
-def frame() -> np.ndarray:
-    video = cv2.VideoCapture(str(SAMPLE))
-    ok, frame = video.read()
-    video.release()
-    assert ok
-    return frame
 
 
 def test_300_and_512_share_what_lies_between() -> None:

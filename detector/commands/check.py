@@ -65,9 +65,10 @@ class Check:
 
     def _check_outputs(self) -> None:
         """Before minutes are spent reading: can what was asked for be written at all?"""
-        from detector.data.check.parts import MOST_PARTS
+        from detector.cutting import MAX_TILES
         from detector.errors import DetectorError
         from detector.outfile import start_file
+        from detector.predictor import in_range
 
         for option, path in (("--html", self.html), ("--augmented", self.augmented)):
             if path:
@@ -77,8 +78,7 @@ class Check:
             from detector.data.load import open_card
 
             check_place(open_card(self.data).root, self.fix)
-        if not 1 <= self.tiles <= MOST_PARTS:
-            raise DetectorError(f"--tiles {self.tiles}: expected 1 to {MOST_PARTS}")
+        in_range("--tiles", self.tiles, 1, MAX_TILES)
         if self.tiles > 1 and not self.fix:
             raise DetectorError(f"--tiles {self.tiles}: is for --fix FOLDER; give both")
         if not 0 <= self.mosaic <= 1:

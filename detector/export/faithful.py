@@ -12,7 +12,7 @@ import onnx
 import torch
 
 from detector.data.example import Example
-from detector.errors import DetectorError
+from detector.errors import DetectorError, OutOfMemoryError
 from detector.export.agree import MOST_PX, MOST_SCORE, Agreement, agreement
 from detector.export.formats.onnxfile import load
 from detector.export.interface import Order, Precision
@@ -71,6 +71,8 @@ def _frames(examples: Sequence[Example]) -> Iterator[npt.NDArray[np.uint8]]:
             return
         try:
             frame = read_image(example.path)
+        except OutOfMemoryError:
+            raise
         except DetectorError:  # counted when the run began
             continue
         left -= 1

@@ -19,6 +19,7 @@ from detector.data.augment import flipped_view, training_views
 from detector.data.example import Example
 from detector.data.loading import Pictures, Stream, collate
 from detector.export.graph_network import GraphNetwork
+from detector.training.recipe import lr_factor
 
 # LR is in parts of a channel's largest weight, of which int8 makes 127 steps. Of 1e-4, 3e-4, 1e-3
 # and 4e-3 the first came closest to float, with MobileNetV1 0.25 on held-back pictures.
@@ -55,7 +56,7 @@ def fine_tune(
     moved = torch.optim.AdamW(student.parameters(), lr=LR, weight_decay=0.0)
     for step in range(steps):
         for group in moved.param_groups:
-            group["lr"] = LR * _factor(step / steps)
+            group["lr"] = LR * lr_factor(step / steps, WARMUP)
         images, _ = collate([feed[step * BATCH + i] for i in range(BATCH)])
         frames = images.flip(1).permute(0, 2, 3, 1)  # RGB planes -> BGR pixels
         with torch.no_grad():
@@ -86,13 +87,6 @@ def apart(given: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> Tensor
     boxes = F.smooth_l1_loss(given[1], wanted[1], reduction="none").sum(dim=2)
     total: Tensor = (classes + (boxes * best).sum()) / best.sum().clamp(min=1.0)
     return total
-
-
-def _factor(progress: float) -> float:
-    """Share of the learning rate: up linearly, then down as a cosine."""
-    if progress < WARMUP:
-        return max(progress / WARMUP, 0.01)
-    return 0.5 * (1 + math.cos(math.pi * (progress - WARMUP) / (1 - WARMUP)))
 
 
 def _written(student: GraphNetwork, int8: onnx.ModelProto, floats: onnx.ModelProto) -> Tuned:

@@ -9,7 +9,7 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
-from detector.errors import DetectorError
+from detector.errors import DetectorError, OutOfMemoryError
 from detector.images import read_image
 from detector.preprocess import to_batch
 
@@ -36,6 +36,8 @@ class Frames(Sequence[UInt8]):
         for index, path in enumerate(paths):
             try:
                 image = read_image(path)
+            except OutOfMemoryError:  # nothing is wrong with the picture: it must not be left out
+                raise
             except DetectorError as error:
                 self.failed.append(str(error))
                 continue

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from detector.cutting import MAX_TILES, OVERLAP
 from detector.data.loading import Pictures
 from detector.model.anchors import AnchorSpec, best_ious, growth
 from detector.training.options import AnchorChoice
@@ -93,8 +94,7 @@ def closer(missed_px: float, side: int) -> str:
     size = 32 * math.ceil(max(factor, 1.1) * side / 32)
     if size <= SIZES[1]:
         return f"try --size {size}"
-    # Neighbours overlap by a fifth of their side.
-    tiles = min(16, max(2, math.ceil((factor - 0.2) / 0.8)))
+    tiles = min(MAX_TILES, max(2, math.ceil((factor - OVERLAP) / (1 - OVERLAP))))
     return (
         f"too small for any --size, so cut the pictures: 'detector check DATA --fix PARTS --tiles "
         f"{tiles}', learn PARTS, and detect with --tiles {tiles}"

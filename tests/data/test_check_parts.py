@@ -6,9 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.data.check.parts import OVERLAP, Part, PartBoxes, boxes_in, cut, with_objects
+from detector.cutting import Tile
+from detector.data.check.parts import PartBoxes, boxes_in, with_objects
 
-PART = Part(100, 50, 300, 150)
+PART = Tile(100, 50, 300, 150)
 
 
 def test_boxes_are_clipped_ignored_or_gone_by_what_is_left_of_them() -> None:
@@ -48,27 +49,6 @@ def test_what_is_shown_lies_inside_and_has_an_area(corners: list[tuple[float, ..
     assert (found.xyxy >= 0).all()
     assert (found.xyxy <= [200, 100, 200, 100]).all()
     assert (found.xyxy[:, 2:] > found.xyxy[:, :2]).all()
-
-
-@given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 16))
-def test_parts_cover_the_picture_and_share_a_fifth(height: int, width: int, along: int) -> None:
-    parts = cut(height, width, along)
-    assert len(set(parts)) == len(parts) <= along**2
-    covered = np.zeros((height, width), np.bool_)
-    for part in parts:
-        assert 0 <= part.left < part.right <= width
-        assert 0 <= part.top < part.bottom <= height
-        covered[part.top : part.bottom, part.left : part.right] = True
-    assert covered.all()
-    for low, high in ((part.left, part.right) for part in parts):
-        others = [p.left for p in parts if p.left > low]
-        assert not others or high - min(others) >= int(OVERLAP * (high - low)) - 1
-
-
-def test_parts_are_squarish() -> None:
-    for size, along, count in (((1200, 1600), 6, 30), ((600, 600), 2, 4), ((100, 900), 3, 3)):
-        parts = cut(*size, along)
-        assert len(parts) == len(cut(*size[::-1], along)) == count
 
 
 def test_which_parts_are_learned_from() -> None:

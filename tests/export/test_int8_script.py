@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from script_rows import rows_of
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT.parent / "shared" / "data" / "photos"
@@ -18,16 +16,7 @@ PHOTOS = ROOT.parent / "shared" / "data" / "photos"
 def test_a_row_for_each_network() -> None:
     networks = ["mobilenet_v1 0.25", "mobilenet_v3_small 0.5"]
     options = ["--size", "96", "--rounds", "3", "--networks", *networks]
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "compare_int8.py", PHOTOS, *options],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| mob")]
-    rows = [[cell.strip() for cell in cells] for cells in lines]
+    _, *rows = rows_of("compare_int8.py", PHOTOS, *options)
     assert [f"{row[0]} {row[1]}" for row in rows] == networks
     for row in rows:
         floats, int8, faster, layers, change = map(float, row[2:])

@@ -2,52 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
+from detector.cutting import Tile
 from detector.data.example import KNOWN_SHARE, WANTED_SHARE, Bool, Float32, Int64
-
-MOST_PARTS = 16  # along the longer side, as in detection
-OVERLAP = 0.2  # of neighbours, as a share of their side
-
-
-class Part(NamedTuple):
-    """A part of a picture, in its pixels; right and bottom are the first ones outside."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-
-def cut(height: int, width: int, along: int) -> list[Part]:
-    """Parts that cover a picture, `along` its longer side and as many across as keep them squarish.
-
-    Neighbours share OVERLAP of their side, so that an object up to that size is whole in one of
-    them. As `detector detect --tiles` cuts.
-    """
-    side = _side(max(height, width), along)
-    across = max(1, math.ceil((min(height, width) / (1.1 * side) - OVERLAP) / (1 - OVERLAP)))
-    rows, columns = (across, along) if width >= height else (along, across)
-    return [
-        Part(left, top, right, bottom)
-        for top, bottom in _spans(height, rows)
-        for left, right in _spans(width, columns)
-    ]
-
-
-def _side(length: int, count: int) -> float:
-    """How long each of `count` overlapping stretches must be to cover `length`."""
-    return length / (count - (count - 1) * OVERLAP)
-
-
-def _spans(length: int, count: int) -> list[tuple[int, int]]:
-    """Stretches (start, end) of one size in whole pixels, evenly spaced, no two the same."""
-    side = min(length, math.ceil(_side(length, count)))
-    starts = [i * (length - side) // max(1, count - 1) for i in range(count)]
-    return [(start, start + side) for start in dict.fromkeys(starts)]
 
 
 class PartBoxes(NamedTuple):
@@ -58,14 +18,14 @@ class PartBoxes(NamedTuple):
     ignore: Bool
 
 
-def boxes_in(part: Part, xyxy: Float32, ignore: Bool) -> PartBoxes:
+def boxes_in(part: Tile, xyxy: Float32, ignore: Bool) -> PartBoxes:
     """The boxes (G, 4) clipped to a part; ignore: (G,).
 
     As in training's crops one of which less than WANTED_SHARE is left becomes one to ignore, and
     one of which less than KNOWN_SHARE is left is gone.
     """
     corner = np.array([part.left, part.top] * 2, np.float32)
-    size = np.array([part.right - part.left, part.bottom - part.top] * 2, np.float32)
+    size = np.array(part.size_wh * 2, np.float32)
     moved = xyxy - corner
     clipped = np.clip(moved, 0, size)
     share = _area(clipped) / np.maximum(_area(moved), 1e-6)

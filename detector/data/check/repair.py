@@ -17,9 +17,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from detector.cutting import cut
 from detector.data.check.boxes import odd_boxes
 from detector.data.check.examples import size_differs
-from detector.data.check.parts import PartBoxes, boxes_in, cut, with_objects
+from detector.data.check.parts import PartBoxes, boxes_in, with_objects
 from detector.data.check.pictures import Picture, right_suffix
 from detector.data.check.report import Report
 from detector.data.example import Example, Float32, Int64
@@ -155,18 +156,19 @@ def _save_parts(
     Boxes' rows stay those of the picture.
     """
     image = read_image(picture.path)
-    parts = cut(image.shape[0], image.shape[1], tiles)
+    parts = cut(image.shape[:2], tiles)
     found = [boxes_in(part, whole.xyxy, whole.ignore) for part in parts]
     kept = with_objects(found) if split == "train" else range(len(parts))
     done["parts of pictures"] += len(kept)
     done["parts without objects left out of train"] += len(parts) - len(kept)
     saved = []
     for i in kept:
-        left, top, right, bottom = parts[i]
-        name = _free_name(f"{picture.path.stem}_{left}_{top}", right_suffix(picture), taken)
-        _write(image[top:bottom, left:right], folder / name)
+        part = parts[i]
+        stem = f"{picture.path.stem}_{part.left}_{part.top}"
+        name = _free_name(stem, right_suffix(picture), taken)
+        _write(part.view(image), folder / name)
         boxes = found[i]._replace(rows=whole.rows[found[i].rows])
-        saved.append((name, (right - left, bottom - top), boxes))
+        saved.append((name, part.size_wh, boxes))
     return saved
 
 
