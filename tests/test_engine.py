@@ -64,6 +64,7 @@ def test_a_second_start_takes_it_from_the_cache(warm_cache, compiled):
         assert np.array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("warm_cache")
 def test_other_circumstances_are_other_models(tmp_path):
     assert openvino(size=128).origin == "compiled"
@@ -73,7 +74,10 @@ def test_other_circumstances_are_other_models(tmp_path):
     assert openvino(copy).origin == "from cache", "the content counts, not the name"
 
 
-@pytest.mark.parametrize("damage", ["cut", "garbage", "right digest"])
+@pytest.mark.parametrize(
+    "damage",
+    ["cut", *(pytest.param(d, marks=pytest.mark.slow) for d in ("garbage", "right digest"))],
+)
 def test_a_damaged_cache_is_compiled_anew(warm_cache, compiled, damage):
     (path,) = warm_cache.iterdir()
     if damage == "cut":
@@ -89,6 +93,7 @@ def test_a_damaged_cache_is_compiled_anew(warm_cache, compiled, damage):
     assert openvino().origin == "from cache", "and mended"
 
 
+@pytest.mark.slow
 def test_no_place_for_a_cache(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("DETECTOR_CACHE", str(tmp_path / "file" / "folder"))
@@ -96,6 +101,7 @@ def test_no_place_for_a_cache(tmp_path, monkeypatch):
     assert openvino().origin == "compiled"
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(cache):
     code = (
         "from detector.engine import load_engine; from detector.predictor import COCO_INT8\n"
@@ -170,6 +176,7 @@ def test_damaged_bytes_are_one_line(cache, tmp_path, name):
         assert "src/" not in message, "no source lines of the engine's"
 
 
+@pytest.mark.slow
 def test_sizes_need_no_new_file(cache):
     sizes = {
         size: len(openvino(size=size).infer(np.zeros((1, size, size, 3), np.uint8))[0])

@@ -143,18 +143,38 @@ def plain_view(side: int) -> Augment:
     return lambda view, rng: resize(view, side, side)
 
 
+def nearby_view(side: int, least: float = 0.85) -> Augment:
+    """A part of `least` to all of each side, anywhere, mirrored every second time; resized.
+
+    As likely a picture as the whole one, but one that lies otherwise on the network's grid: what a
+    network finds in several of them depends less on chance.
+    """
+
+    def augment(view: View, rng: np.random.Generator) -> View:
+        height, width = view.image_rgb.shape[:2]
+        w, h = (np.ceil(rng.uniform(least, 1.0, 2) * (width, height))).astype(int)
+        x1, y1 = rng.integers(width - w + 1), rng.integers(height - h + 1)
+        part = resize(crop(view, int(x1), int(y1), int(x1 + w), int(y1 + h)), side, side)
+        return mirrored(part) if rng.uniform() < 0.5 else part
+
+    return augment
+
+
 def flipped_view(side: int) -> Augment:
     """Resize, and flip every second time: the last part of training."""
 
     def augment(view: View, rng: np.random.Generator) -> View:
         view = resize(view, side, side)
-        if rng.uniform() < 0.5:
-            return view
-        boxes = view.xyxy.copy()
-        boxes[:, [0, 2]] = side - view.xyxy[:, [2, 0]]
-        return replace(view, image_rgb=np.ascontiguousarray(view.image_rgb[:, ::-1]), xyxy=boxes)
+        return view if rng.uniform() < 0.5 else mirrored(view)
 
     return augment
+
+
+def mirrored(view: View) -> View:
+    """Left for right."""
+    boxes = view.xyxy.copy()
+    boxes[:, [0, 2]] = view.image_rgb.shape[1] - view.xyxy[:, [2, 0]]
+    return replace(view, image_rgb=np.ascontiguousarray(view.image_rgb[:, ::-1]), xyxy=boxes)
 
 
 def _area(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

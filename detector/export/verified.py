@@ -18,7 +18,7 @@ from detector.data.example import Dataset
 from detector.errors import DetectorError
 from detector.export.fine_tune import fine_tune
 from detector.export.frames import Frames
-from detector.export.held import Held, divide, thinned
+from detector.export.held import Held, divide, looks, thinned
 from detector.export.int8_options import MAX_DROP
 from detector.export.quantize import float_graph, int8_graph, with_notes
 from detector.export.restore import int8_layers, restore
@@ -110,7 +110,8 @@ def quantize_to_drop(
     side = metadata.read(path).input_size
     rest, judging = divide(train)
     frames = Frames([example.path for example in thinned(rest, CALIBRATION)], side)
-    held = Held(replace(train, examples=tuple(thinned(judging, HELD))), side)
+    judging = thinned(judging, HELD)
+    held = Held(replace(train, examples=tuple(judging)), side, looks(len(judging)))
     if not (len(frames) and len(held)):
         raise DetectorError(
             f"quantize: none of {counted(len(train.examples), 'training picture')} can be read"

@@ -59,6 +59,7 @@ def test_json_instead_of_tables(quick, capsys) -> None:
     assert 1 in {row["setup"]["threads"] for row in got["rows"]}
 
 
+@pytest.mark.slow
 def test_a_video(capsys, tmp_path) -> None:
     words = f"--source sample --rounds 1 --frames 3 --sizes 96 --json {tmp_path / 'v.json'}"
     assert run(f"{words} --plot {tmp_path / 'v.png'}") == 0

@@ -13,6 +13,7 @@ from detector.data.augment import (
     crop,
     flipped_view,
     min_iou_crop,
+    nearby_view,
     plain_view,
     resize,
     training_views,
@@ -145,6 +146,7 @@ def test_the_picture_handed_in_is_not_changed(scene: View) -> None:
     for seed in range(20):
         training_views(64)(scene, np.random.default_rng(seed))
         flipped_view(64)(scene, np.random.default_rng(seed))
+        nearby_view(64)(scene, np.random.default_rng(seed))
     np.testing.assert_array_equal(scene.image_rgb, before[0])
     np.testing.assert_array_equal(scene.xyxy, before[1])
 
@@ -157,6 +159,18 @@ def test_flipped_view_only_flips(scene: View) -> None:
         assert_boxes_fit(done, within=1.5)
         flips += not np.array_equal(done.image_rgb, plain.image_rgb)
     assert 8 < flips < 32
+
+
+def test_nearby_views_show_nearly_all_of_it_somewhere_else(scene: View) -> None:
+    lefts, mirrored = set(), 0
+    for seed in range(60):
+        done = nearby_view(130)(scene, np.random.default_rng(seed))
+        assert_boxes_fit(done, within=2)
+        assert len(done.labels) == 2
+        mirrored += bool(done.xyxy[0, 0] > done.xyxy[1, 0])
+        lefts.add(float(done.xyxy[0, 0]))
+    assert len(lefts) > 50
+    assert 15 < mirrored < 45
 
 
 edge = st.floats(0, 1, width=32)
@@ -178,7 +192,7 @@ def test_any_view_is_valid(
         if x1 < x2 and y1 < y2:  # what `Pictures.view` hands over; however thin
             boxes.append((x1 * width, y1 * height, x2 * width, y2 * height))
     view = view_of(width, height, *boxes)
-    for augment in (training_views(32), flipped_view(32), plain_view(32)):
+    for augment in (training_views(32), flipped_view(32), plain_view(32), nearby_view(32)):
         done = augment(view, np.random.default_rng(seed))
         assert done.image_rgb.shape == (32, 32, 3)
         assert len(done.xyxy) == len(done.labels) == len(done.ignore) <= len(boxes)

@@ -52,7 +52,11 @@ for name in kind.split():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
-    ("suffix", "ways"), [("jpg", "whole reduced train val"), ("png", "whole split")]
+    ("suffix", "ways"),
+    [
+        ("png", "whole split"),
+        pytest.param("jpg", "whole reduced train val", marks=pytest.mark.slow),
+    ],
 )
 def test_each_reader_says_that_memory_ran_out(tmp_path: Path, suffix: str, ways: str) -> None:
     path = tmp_path / f"large.{suffix}"

@@ -12,7 +12,7 @@ from labelled import gray
 from detector.data.load import load_splits
 from detector.evaluation.run import SCORE
 from detector.export.agree import average_precision
-from detector.export.held import Held, divide, thinned
+from detector.export.held import Held, _nearby, divide, looks, thinned
 from detector.predictor import COCO_INT8, Detector
 
 COCO = Path(__file__).parents[2].parent / "shared" / "data" / "coco-val-128" / "instances.json"
@@ -44,6 +44,31 @@ def test_pictures_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     held = Held(data, 32)
     assert [one.path.stem for one in held.data.examples] == ["00", "02"]
     assert len(held.frames.failed) == 1
+
+
+def test_a_damaged_picture_is_looked_at_in_no_way(tmp_path: Path) -> None:
+    data = gray(tmp_path, 3)
+    data.examples[1].path.write_bytes(b"no picture")
+    seen = list(_nearby(Held(data, 32).data, 32, 2))
+    assert [one.path.stem for one, _, _ in seen] == ["00", "00", "02", "02"]
+    assert {frame.shape for _, frame, _ in seen} == {(1, 32, 32, 3)}
+
+
+@pytest.mark.parametrize(("count", "times"), [(1, 8), (40, 8), (84, 4), (200, 2), (320, 1)])
+def test_many_pictures_need_fewer_looks(count: int, times: int) -> None:
+    assert looks(count) == times
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not COCO.is_file(), reason="../shared/data/coco-val-128 is absent")
+def test_nearby_views_are_as_hard_as_the_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Boxes that do not move with the picture, or colours in the wrong order, would cost most."""
+    monkeypatch.setenv("DETECTOR_CACHE", str(tmp_path))
+    data = load_splits(str(COCO))["val"]
+    plain, often = (Held(data, 300, times).average_precision(COCO_INT8) for times in (1, 3))
+    assert often == pytest.approx(plain, abs=3)
 
 
 @pytest.mark.slow

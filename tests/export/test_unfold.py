@@ -31,6 +31,7 @@ def pictures(start: int, stop: int) -> torch.Tensor:
     return images_to_input(torch.from_numpy(rgb).permute(0, 3, 1, 2))
 
 
+@pytest.mark.slow
 @needs_train
 def test_unfolding_changes_nothing_in_eval_mode(folded: SSDLite) -> None:
     model = copy.deepcopy(folded)
@@ -42,6 +43,7 @@ def test_unfolding_changes_nothing_in_eval_mode(folded: SSDLite) -> None:
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @needs_train
 def test_unfolded_statistics_are_the_pictures(folded: SSDLite) -> None:
     """Measured in two batches of unequal size, they are those of all the pictures at once."""

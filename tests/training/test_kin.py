@@ -37,6 +37,7 @@ def cat(tmp_path_factory) -> Path:
             return example(path, found.xyxy[0], [1])
 
 
+@pytest.mark.slow
 def test_a_new_name_finds_the_class_it_is(cat):
     source, card = load(COCO)
     names = ("person", "pussycat", "unicorn")

@@ -17,6 +17,7 @@ from detector.training.history import History, read_curves, read_rows
 from detector.training.options import Machine, Recipe, Settings
 from detector.training.start import load_checkpoint
 
+pytestmark = pytest.mark.slow  # all of them train
 ROOT = Path(__file__).parents[2]
 STEPS = 15  # 12 pictures, 5 epochs, 4 a step; measured after 5, 10 and 15
 TOLERANCE = 1e-4  # of losses, relative: sums may be ordered otherwise
@@ -66,13 +67,7 @@ def assert_same(folder, whole):
     assert torch.allclose(*moments, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "cut_at",
-    [
-        8,  # in mid-epoch, with a measurement behind it
-        *(pytest.param(step, marks=pytest.mark.slow) for step in (1, 5, 14)),
-    ],
-)
+@pytest.mark.parametrize("cut_at", [1, 5, 8, 14])  # 8: mid-epoch, with a measurement behind it
 def test_stopped_and_resumed(shapes, whole, tmp_path, monkeypatch, cut_at):
     row = History._row
 
@@ -91,7 +86,6 @@ def test_stopped_and_resumed(shapes, whole, tmp_path, monkeypatch, cut_at):
     assert_same(tmp_path / "run", whole)
 
 
-@pytest.mark.slow
 def test_a_measurement_cut_short_is_made_up_for(shapes, whole, tmp_path, monkeypatch):
     def cut(self, trainer, module):
         raise Cut
@@ -133,7 +127,6 @@ def test_rows_after_the_checkpoint_are_written_again(shapes, whole, tmp_path, mo
     assert_same(tmp_path / "run", whole)
 
 
-@pytest.mark.slow
 def test_time_spent_is_not_spent_again(shapes, tmp_path, monkeypatch):
     by_time = settings(shapes, epochs=None, minutes=0.05)
     row = History._row
@@ -154,7 +147,6 @@ def test_time_spent_is_not_spent_again(shapes, tmp_path, monkeypatch):
     assert seconds[-1] >= 3.0
 
 
-@pytest.mark.slow
 def test_killed_in_mid_epoch(shapes, whole, tmp_path):
     """As a user would: the process is killed outright, then `--resume`."""
     folder = tmp_path / "run"

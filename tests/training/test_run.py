@@ -109,6 +109,7 @@ def test_what_is_kept_is_the_average(trained):
     assert any(moved)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bn", ["frozen", "trained"])
 def test_batch_norms_are_frozen_when_asked(shapes, trained, tmp_path, bn):
     start = trained[0] / "best.ckpt"  # random weights have no statistics to keep
@@ -120,11 +121,13 @@ def test_batch_norms_are_frozen_when_asked(shapes, trained, tmp_path, bn):
     assert all(torch.equal(before[name], after[name]) is (bn == "frozen") for name in means)
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_what_is_seen(shapes, trained, tmp_path):
     ours = first_losses(shapes, tmp_path / "w", Machine(workers=1, save_seconds=60))
     assert np.allclose(ours, losses_of(trained[0]), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_ends_by_the_clock(shapes, tmp_path):
     pace = train(shapes, tmp_path / "m", epochs=None, minutes=0.03)
     assert pace.finished
@@ -133,6 +136,7 @@ def test_a_run_ends_by_the_clock(shapes, tmp_path):
     assert curves.measured[-1][0] == curves.losses[-1][0]
 
 
+@pytest.mark.slow
 def test_patience_stops_a_run_that_gets_no_better(shapes, tmp_path, capsys):
     frozen = Recipe(lr=1e-12, head_lr=1e-12)
     pace = train(shapes, tmp_path / "p", epochs=10, patience=2, recipe=frozen, bn="frozen")
@@ -148,11 +152,13 @@ def test_one_picture_and_one_class(make_shapes, tmp_path):
     assert train(data, tmp_path / "r", epochs=8).finished
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("losses", [LossOptions("dynamic", class_loss="quality", box_loss="giou")])
 def test_the_other_objectives_train_too(shapes, tmp_path, losses):
     assert train(shapes, tmp_path / "o", epochs=1, losses=losses).finished
 
 
+@pytest.mark.slow
 def test_pictures_that_cannot_be_read_are_counted(make_shapes, tmp_path, capsys):
     data = make_shapes(tmp_path / "d")
     for path in (data / "train/images/train3.png", data / "val/images/val1.png"):
@@ -162,6 +168,7 @@ def test_pictures_that_cannot_be_read_are_counted(make_shapes, tmp_path, capsys)
     assert "2 pictures cannot be used, left out; the first: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again(trained, shapes, capsys):
     folder, pace = trained
     before = (folder / "last.ckpt").read_bytes()
@@ -238,6 +245,7 @@ def test_a_loss_that_explodes_names_pictures(shapes, tmp_path):
         train(shapes, tmp_path / "r", losses=LossOptions(box_weight=1e6))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no file size limits on Windows")
 def test_a_full_disk_leaves_the_last_good_checkpoint(trained, shapes, tmp_path):
     folder = tmp_path / "r"
