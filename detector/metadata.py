@@ -17,6 +17,8 @@ from detector.errors import DetectorError
 FORMAT = "detector/1"
 # ModelProto's field numbers (onnx.proto): graph = 7, opset_import = 8, metadata_props = 14.
 _GRAPH, _OPSET, _METADATA = 7, 8, 14
+TOP_K = 100  # as many as COCO's AP looks at, of a class
+MAX_TOP_K = 10_000
 _HIGHEST_FIELD = 40  # anything far above is no ModelProto
 
 
@@ -25,7 +27,8 @@ class Metadata:
     """What the runtime needs to know of a model file.
 
     class_names: K names in label order. input_size: the side in pixels it was trained at.
-    score, iou: thresholds to use when the user names none, 0..1.
+    score, iou, top_k: to use when the user names none: thresholds, 0..1, and how many detections a
+    picture has at most.
     precision: "float16", "float32" or "int8" storage. notes: everything else the file says.
     """
 
@@ -35,6 +38,7 @@ class Metadata:
     iou: float
     precision: str
     notes: Mapping[str, str]
+    top_k: int = TOP_K
 
 
 def describe(
@@ -44,6 +48,7 @@ def describe(
     score: float = 0.5,
     iou: float = 0.6,
     precision: str = "float16",
+    top_k: int = TOP_K,
 ) -> dict[str, str]:
     """The metadata a model file must carry, as strings."""
     return {
@@ -53,6 +58,7 @@ def describe(
         "score": str(score),
         "iou": str(iou),
         "precision": precision,
+        **({} if top_k == TOP_K else {"top_k": str(top_k)}),
     }
 
 
@@ -102,7 +108,7 @@ def _parse(path: Path, props: dict[str, str]) -> Metadata:
         names = json.loads(props["class_names"])
         if not (isinstance(names, list) and names and all(isinstance(n, str) for n in names)):
             raise ValueError("class_names is not a list of names")
-        known = {"format", "class_names", "input_size", "score", "iou", "precision"}
+        known = {"format", "class_names", "input_size", "score", "iou", "precision", "top_k"}
         return Metadata(
             class_names=tuple(names),
             input_size=int(props["input_size"]),
@@ -110,6 +116,7 @@ def _parse(path: Path, props: dict[str, str]) -> Metadata:
             iou=_fraction(props, "iou"),
             precision=props["precision"],
             notes={k: v for k, v in props.items() if k not in known},
+            top_k=_count(props.get("top_k", str(TOP_K))),
         )
     except KeyError as error:
         raise DetectorError(
@@ -126,6 +133,12 @@ def _fraction(props: dict[str, str], key: str) -> float:
     if not 0 <= value <= 1:
         raise ValueError(f"{key} is {value}, not in 0..1")
     return value
+
+
+def _count(text: str) -> int:
+    if not 1 <= int(text) <= MAX_TOP_K:
+        raise ValueError(f"top_k is {text}, not in 1..{MAX_TOP_K}")
+    return int(text)
 
 
 def _metadata_props(data: mmap.mmap | bytes) -> dict[str, str]:

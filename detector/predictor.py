@@ -30,7 +30,6 @@ COCO_FLOAT = WEIGHTS / "ssdlite_mobilenet_v2_coco.onnx"
 COCO_INT8 = WEIGHTS / "ssdlite_mobilenet_v2_coco-int8.onnx"
 PRECISIONS = ("auto", "float", "int8")
 SIZES = (96, 1280)  # smaller leaves the last maps nothing to see, larger only wastes memory
-MAX_TOP_K = 10_000
 MAX_THREADS = 1024
 
 UInt8 = npt.NDArray[np.uint8]
@@ -59,7 +58,7 @@ class Detector:
     instead, such as (300, 512): large objects from the small input, small ones from the large one.
     tiles: for small objects in large pictures, look also at overlapping parts, so many along the
     longer side; 1 for none. score, iou: thresholds in 0..1, default the model's own. classes: names
-    to look for, default (or none) all. top_k: at most so many detections a picture. threads: cores
+    to look for, default (or none) all. top_k: at most so many detections a picture, default the model's own, mostly 100. threads: cores
     to use, 0 for all. streams: inferences to run side by side when several threads call
     `detect_timed`; with tiles always as many as cores.
 
@@ -76,7 +75,7 @@ class Detector:
         score: float | None = None,
         iou: float | None = None,
         classes: Sequence[str] | None = None,
-        top_k: int = 100,
+        top_k: int | None = None,
         threads: int = 0,
         streams: int = 1,
         scales: Sequence[int] | None = None,
@@ -88,7 +87,8 @@ class Detector:
         self.class_names = self.metadata.class_names
         self.score = in_unit("score", self.metadata.score if score is None else score)
         self.iou = in_unit("iou", self.metadata.iou if iou is None else iou)
-        self.top_k = in_range("top_k", top_k, 1, MAX_TOP_K)
+        shown = self.metadata.top_k if top_k is None else top_k
+        self.top_k = in_range("top_k", shown, 1, metadata.MAX_TOP_K)
         self._columns = _columns(self.class_names, classes)
         native = self.metadata.input_size
         self.sizes, self.tiles = _sizes(size, scales, native), _count_of_tiles(tiles, scales)

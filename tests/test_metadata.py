@@ -47,6 +47,13 @@ def test_what_is_described_is_read(tmp_path):
     assert found.class_names == ("xoài", "cat")
     assert (found.input_size, found.score, found.iou) == (320, 0.4, 0.5)
     assert found.notes == {"trained_on": "mangoes"}
+    assert found.top_k == 100
+
+
+def test_a_model_of_crowds_says_how_many_to_show(tmp_path):
+    crowds = metadata.describe(("cell",), 512, top_k=640)
+    assert read(tmp_path, onnx_file(crowds)).top_k == 640
+    assert "top_k" not in GOOD  # as files were before
 
 
 @pytest.mark.parametrize(("path", "precision"), [(COCO_FLOAT, "float16"), (COCO_INT8, "int8")])
@@ -115,6 +122,8 @@ def test_damaged_bytes_never_escape_as_anything_else(tmp_path_factory, data):
         ({"input_size": "big"}, "damaged.*big"),
         ({"score": "nan"}, "score is nan"),
         ({"iou": "1.5"}, "iou is 1.5"),
+        ({"top_k": "0"}, "top_k is 0"),
+        ({"top_k": "many"}, "damaged.*many"),
     ],
 )
 def test_damaged_metadata(tmp_path, changed, said):

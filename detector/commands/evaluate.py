@@ -25,7 +25,8 @@ class Evaluate:
     """
 
     data: Annotated[Path | None, shown("DATA")] = None
-    """A data card (.yaml), a folder with VOC, COCO, YOLO or CSV labels, or a COCO json."""
+    """A data card (.yaml), a folder with VOC, COCO, YOLO, CSV, LabelMe or CVAT labels, or a COCO
+    json."""
     split: Annotated[str | None, shown("NAME", "val, or all where the data has no splits")] = None
     """Which pictures: train, val, test or all."""
     detections: Annotated[Path | None, shown("FILE")] = None
@@ -94,7 +95,7 @@ def load_model(options: ModelOptions) -> Model:
     streams = options.threads or usable_cores()
     finder = replace(options, score=score).load(streams=streams)
     title = f"{finder.path.name} at {finder.at}, {finder.engine.description}"
-    key = [finder.sizes, finder.engine.description, score, finder.iou, options.top_k]
+    key = [finder.sizes, finder.engine.description, score, finder.iou, finder.top_k]
     key += [options.classes, options.tiles]
     trained_on = finder.metadata.notes.get("trained_on", "")
     return Model(finder, finder.path, title, key, finder.engine.parallel, trained_on)
@@ -119,7 +120,7 @@ def _torch_model(options: ModelOptions, score: float) -> Model:
         network, card, options.fixed_size(), score=score, iou=iou, top_k=options.top_k
     )
     title = f"{path.name} at {finder.size_hw[1]} px, {finder.description}"
-    key = [finder.size_hw, finder.description, score, iou, options.top_k]
+    key = [finder.size_hw, finder.description, score, iou, finder.top_k]
     return Model(finder, path, title, key, 1, card.trained_on)
 
 

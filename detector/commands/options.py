@@ -35,7 +35,7 @@ class ModelOptions:
     """Show detections of at least this score."""
     iou: Annotated[float | None, shown("0..1", "the model's own, mostly 0.6")] = None
     """Of two boxes of a class that overlap by more, keep the better."""
-    top_k: int = 100
+    top_k: Annotated[int | None, shown("N", "the model's own, mostly 100")] = None
     """At most so many detections a picture."""
     size: Annotated[
         int | Literal["auto"] | None, shown("PIXELS", "the model's own, mostly 300")

@@ -35,14 +35,15 @@ class TorchDetector:
         *,
         score: float = SCORE,
         iou: float = NMS_IOU,
-        top_k: int = 100,
+        top_k: int | None = None,
     ) -> None:
         own = card.input_size or model.anchors.native_size
         side = in_range("size", own if side is None else side, *SIZES)
         self.size_hw = (side, side)
         self.class_names = card.class_names
         self.model = model.eval()
-        self.score, self.iou, self.top_k = score, iou, top_k
+        self.score, self.iou = score, iou
+        self.top_k = card.top_k if top_k is None else top_k
         self._anchors = anchors_cxcywh(model.anchors, self.size_hw)
         self.description = f"torch {torch.__version__}, {torch.get_num_threads()} threads"
 

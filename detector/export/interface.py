@@ -79,7 +79,9 @@ class Order:
 
     def described(self) -> dict[str, str]:
         """What a file says of itself, all strings: see `detector.metadata`."""
-        fields = metadata.describe(self.card.class_names, self.size, precision=self.precision)
+        fields = metadata.describe(
+            self.card.class_names, self.size, precision=self.precision, top_k=self.card.top_k
+        )
         for key in ("backbone", "trained_on", "licence", "source"):
             fields[key] = str(getattr(self.card, key))
         fields["alpha"] = str(self.card.alpha)

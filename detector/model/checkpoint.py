@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
 from detector.errors import DetectorError
+from detector.metadata import MAX_TOP_K, TOP_K
 from detector.model.anchors import AnchorSpec
 from detector.model.ssdlite import HEADS, Head, SSDLite
 from detector.model.zoo import make_backbone
@@ -26,7 +27,8 @@ class ModelCard:
     class_names: K names, in label order. alpha: width multiplier. backbone: a name of
     `zoo.BACKBONES`. trained_on: the data, in words. licence: of the weights. source: where they
     come from. head: "ssdlite" or "ssd". anchors: None for the COCO models'. input_size: side in
-    pixels to run at when the user names none; 0 for the anchors' native size.
+    pixels to run at when the user names none; 0 for the anchors' native size. top_k: detections to
+    show of a picture, at most.
     """
 
     class_names: tuple[str, ...]
@@ -38,10 +40,11 @@ class ModelCard:
     head: Head = "ssdlite"
     anchors: AnchorSpec | None = None
     input_size: int = 0
+    top_k: int = TOP_K
 
 
 # Fields that came after the first weights files: written only where they say something.
-_LATER: dict[str, object] = {"head": "ssdlite", "anchors": None, "input_size": 0}
+_LATER: dict[str, object] = {"head": "ssdlite", "anchors": None, "input_size": 0, "top_k": TOP_K}
 
 
 def build(card: ModelCard) -> SSDLite:
@@ -114,6 +117,8 @@ def _parse_card(text: str | None) -> ModelCard:
         raise ValueError(f"its card has head {card.head!r}, expected {' or '.join(HEADS)}")
     if not (isinstance(card.input_size, int) and 0 <= card.input_size <= 4096):
         raise ValueError(f"its card has input size {card.input_size!r}")
+    if not (isinstance(card.top_k, int) and 1 <= card.top_k <= MAX_TOP_K):
+        raise ValueError(f"its card has top_k {card.top_k!r}")
     return card
 
 
