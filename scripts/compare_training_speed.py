@@ -18,7 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +49,7 @@ from detector.training.options import Machine, Precision, Settings
 from detector.training.recipe import Clock, ema_step
 from detector.training.start import first_network
 
+OURS = Settings(size=300)
 Step = Callable[[Any], None]
 
 
@@ -77,7 +78,7 @@ class Options:
 def main(options: Options) -> None:
     """Print the table."""
     data = load_splits(options.data)["train"]
-    feed = Feed(Pictures(data.examples, Settings().size), Settings().size, 0, crops=0.8, zoom=0.2)
+    feed = Feed(Pictures(data.examples, OURS.size), OURS.size, 0, crops=0.8, zoom=0.2)
     ours, theirs = our_batches(feed, options), their_batches(data, options)
     contenders = [
         Contender("ours, float32", ours, our_step(data, "32")),
@@ -86,8 +87,8 @@ def main(options: Options) -> None:
         Contender("our loader alone", ours, lambda batch: None),
         Contender("torchvision's loader alone", theirs, lambda batch: None),
     ]
-    if plan.precision(Settings()) != "32":
-        name = f"ours, --precision auto ({plan.precision(Settings())})"
+    if plan.precision(OURS) != "32":
+        name = f"ours, --precision auto ({plan.precision(OURS)})"
         contenders.insert(0, Contender(name, ours, our_step(data, "auto")))
     for contender in contenders:
         speed(contender, 1, options.batch)  # what is made once
@@ -137,7 +138,7 @@ def our_batches(feed: Feed, options: Options) -> Callable[[int], Iterable[Any]]:
 
 def our_step(data: Dataset, precision: Precision) -> Step:
     """A step as `detector train` takes it."""
-    settings = Settings(precision=precision)
+    settings = replace(OURS, precision=precision)
     start = first_network(settings, data.class_names, "", None)
     training = Training(
         start.model,
@@ -228,7 +229,7 @@ def their_step(data: Dataset, *, best: bool) -> Step:
     made = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=4e-5)
 
     def step(batch: Any) -> None:
-        with _bfloat16(best and plan.precision(Settings()) != "32"):
+        with _bfloat16(best and plan.precision(OURS) != "32"):
             losses = model(list(batch[0]), list(batch[1]))
         _descend(made, sum(losses.values()), model, None)
 

@@ -62,6 +62,7 @@ class Train(Settings):
         with distributed.together(machine):
             data = run.load(settings)
             folder = self.resume or self.out / (self.name or data.name)
+            settings = run.sized(settings, data)
             if self.resume is None and launch.is_first():
                 claim(folder, overwrite=self.overwrite)
                 write_settings(folder, settings, command)

@@ -63,15 +63,16 @@ class Settings:
     """Everything that decides what a run learns: the same settings and data give the same run."""
 
     data: Annotated[str, shown("CARD.yaml or FOLDER", "required")] = ""
-    """A data card, a folder of labelled pictures, a COCO json or a CSV."""
+    """A data card, a folder of labelled pictures, or one COCO json, CSV or CVAT XML."""
     backbone: str = "mobilenet_v2"
     """Which network; a wrong name lists them all."""
     width: float = 1.0
     """Width multiplier: 0.5 has half the channels in every layer."""
     head: HeadChoice = "own"
     """own: that of the weights, ssdlite where they have none; ssd: in full 3x3 convolutions."""
-    size: int = 300
-    """Side of the network's input in pixels, 96 to 640."""
+    size: Annotated[int, shown("PX", "the weights', or up to 512")] = 0
+    """Side of the network's input in pixels, 96 to 640. By default that of the weights (300), or
+    more where half of the objects would be smaller than 75 px there (a line says so)."""
     weights: str = "coco"
     """coco: the embedded ones; imagenet: the backbone's, downloaded; none: random; or a file:
     .safetensors, or best.ckpt of a run."""

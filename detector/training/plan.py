@@ -27,7 +27,7 @@ NO_BF16 = 256
 def check(settings: Settings, machine: Machine) -> None:
     """Raise DetectorError for numbers that make no sense, naming the option."""
     low, high = SIZES
-    if not low <= settings.size <= high:
+    if settings.size and not low <= settings.size <= high:  # 0: not chosen yet
         raise DetectorError(f"--size {settings.size}: expected {low} to {high} pixels")
     if settings.epochs is not None and settings.minutes is not None:
         raise DetectorError("--epochs and --minutes: give one of them")
@@ -36,7 +36,7 @@ def check(settings: Settings, machine: Machine) -> None:
     new_norms = settings.weights in ("none", "imagenet") or settings.head != "own"
     if settings.batch == 1 and (settings.bn == "trained" or new_norms):
         raise DetectorError("--batch 1: batch norms cannot learn from one picture; use 2 or more")
-    if settings.precision == "bf16-mixed" and settings.size <= NO_BF16:
+    if settings.precision == "bf16-mixed" and 0 < settings.size <= NO_BF16:
         raise DetectorError(
             f"--precision bf16-mixed: gives wrong gradients up to --size {NO_BF16}; use 32 or auto"
         )

@@ -7,7 +7,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ import lightning as L
 import torch
 from torch import nn
 
-from detector.data.account import account, counted, listed
+from detector.data.account import account, counted, listed, shown_at_most
 from detector.data.example import Dataset
 from detector.data.load import load_splits, open_card
 from detector.data.loading import Pictures
 from detector.errors import DetectorError
 from detector.model.checkpoint import ModelCard
-from detector.training import distributed, plan
+from detector.training import distributed, plan, size
 from detector.training.atomic import AtomicIO
 from detector.training.averaging import Averaging
 from detector.training.blame import describe
@@ -68,6 +68,14 @@ def load(settings: Settings) -> Data:
     return Data(open_card(settings.data).name, train, val)
 
 
+def sized(settings: Settings, data: Data) -> Settings:
+    """The settings with the input size that the data needs, if they had none; it is said why."""
+    chosen, why = size.sized(settings, data.train)
+    if why:
+        say(why)
+    return chosen
+
+
 def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pace:
     """Train in `folder`, going on from its last.ckpt where there is one; returns how it went.
 
@@ -75,6 +83,7 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
     for a full disk and for too little memory. With machine.world > 1 it runs in each of so many
     processes that are `together`.
     """
+    settings = sized(settings, data)
     plan.check(settings, machine)
     names = data.train.class_names
     resumed = _resumed(folder, names, machine.world)
@@ -84,6 +93,7 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
         anchors = card_from(resumed["card"]).anchors if resumed else None
         shown = None if resumed else pictures
         start = first_network(settings, names, data.name, shown, anchors)
+        start = replace(start, card=replace(start.card, top_k=shown_at_most(data.train)))
         judge = Judge(data.val.examples, names, settings.size)
     _say_failed([*(why for _, why in pictures.failed), *judge.failed], pictures.dropped_boxes)
     _say_start(start)

@@ -118,6 +118,14 @@ def _new_head(card: ModelCard, imagenet: bool, advice: str) -> Start:
     return Start(model, card, fresh, whole=source.alpha == card.alpha, advice=advice)
 
 
+def native_size(weights: str) -> int:
+    """The input size that `--weights` learned at. Raises DetectorError as `first_network` does."""
+    if weights in ("none", "imagenet"):
+        return ssd_spec().native_size
+    model, card = _known(weights)
+    return card.input_size or model.anchors.native_size
+
+
 def _known(weights: str) -> tuple[SSDLite, ModelCard]:
     if weights == "coco":
         return checkpoint.load(COCO)

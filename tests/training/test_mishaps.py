@@ -28,18 +28,21 @@ def test_out_of_memory_says_how_to_begin_again(tmp_path):
     expected = f"at 300 px; use --batch 8: {command.partition(' --batch')[0]} --batch 8 --overwrite"
     with (
         pytest.raises(DetectorError, match=f"with --batch 16 {expected}$"),
-        short_memory(Settings(), tmp_path),
+        short_memory(Settings(size=300), tmp_path),
     ):
         torch.empty(1 << 55, dtype=torch.uint8)
     with (
         pytest.raises(DetectorError, match=r"use --size 225: detector train .* --size 225 --over"),
-        short_memory(Settings(batch=1), tmp_path),
+        short_memory(Settings(size=300, batch=1), tmp_path),
     ):
         raise MemoryError
-    with pytest.raises(RuntimeError, match="size"), short_memory(Settings(), tmp_path):
+    with pytest.raises(RuntimeError, match="size"), short_memory(Settings(size=300), tmp_path):
         torch.zeros(2) @ torch.zeros(3)
     picture = OutOfMemoryError("a.jpg: out of memory while decoding")
-    with pytest.raises(OutOfMemoryError, match=r"a\.jpg"), short_memory(Settings(), tmp_path):
+    with (
+        pytest.raises(OutOfMemoryError, match=r"a\.jpg"),
+        short_memory(Settings(size=300), tmp_path),
+    ):
         raise picture
 
 
@@ -52,7 +55,7 @@ def test_a_run_that_learned_cannot_take_another_batch_but_a_new_one_can(tmp_path
     with (
         pytest.raises(DetectorError, match=expected),
         resumable(tmp_path, print),
-        short_memory(Settings(batch=32), tmp_path),
+        short_memory(Settings(size=300, batch=32), tmp_path),
     ):
         raise MemoryError
 
@@ -72,7 +75,7 @@ def test_options_are_replaced(words, expected):
 def test_a_worker_that_was_killed_says_which_workers_to_use():
     with (
         pytest.raises(DetectorError, match="use --workers 0, or fewer"),
-        short_memory(Settings(), Path()),
+        short_memory(Settings(size=300), Path()),
     ):
         raise RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
 

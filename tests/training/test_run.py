@@ -266,3 +266,14 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(trained, shapes, tmp_path):
     assert os.strerror(errno.EFBIG).lower() in str(caught.value)
     assert (folder / "last.ckpt").read_bytes() == before
     assert not list(folder.glob(".*part*"))
+
+
+@pytest.mark.slow
+def test_crowds_of_small_objects_get_more_pixels_and_are_all_shown(make_shapes, tmp_path):
+    data = make_shapes(tmp_path / "crowds", train=4, val=2)
+    rows = [f"0 {x / 10:.2f} {y / 10:.2f} 0.05 0.05\n" for x in range(1, 10) for y in range(1, 8)]
+    for path in data.glob("*/labels/*.txt"):
+        path.write_text("".join(rows))
+    train(data, tmp_path, size=0, epochs=1, batch=2)
+    card = load_checkpoint(tmp_path / "last.ckpt")["card"]
+    assert (card["input_size"], card["top_k"]) == (512, 2 * len(rows))
