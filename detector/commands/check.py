@@ -26,7 +26,7 @@ class Check:
     """
 
     data: tyro.conf.Positional[Path]
-    """A data card, a folder of labelled pictures, a COCO json or a CSV."""
+    """A data card, a folder of labelled pictures, or one COCO json, CSV or CVAT XML."""
     html: MaybePath = None
     """Write a page with pictures of what was found."""
     json: bool = False

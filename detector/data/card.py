@@ -116,7 +116,7 @@ def read_card(path: Path) -> Card:
 
 
 def folder_card(folder: Path) -> Card:
-    """The card of a bare folder (or one COCO json or CSV): its own splits, else a fifth for val."""
+    """The card of a bare folder (or one label file): its own splits, else a fifth for val."""
     return Card(path=folder, root=folder, name=folder.stem)
 
 

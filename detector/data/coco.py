@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-import mmap
 import re
 from pathlib import Path
 from typing import Any
 
 from detector.data.example import Box, Dataset, Labelled, Problem, build, finite_xyxy
-from detector.data.tree import PictureIndex, Tree, nearest, read_text, split_path, the_one
+from detector.data.tree import PictureIndex, Tree, holds, nearest, read_text, split_path, the_one
 from detector.errors import DetectorError
 
-_KEYS = (b'"images"', b'"annotations"', b'"categories"')
+_LABELME = re.compile(rb'"shapes"\s*:\s*\[|"imagePath"\s*:')
 
 
 def is_coco(path: Path) -> bool:
     """Whether a json file has COCO's three lists (captions, results and LabelMe files do not)."""
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-            return all(text.find(key) >= 0 for key in _KEYS)
-    except (OSError, ValueError):  # ValueError: an empty file cannot be mapped
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError:
         return False
+    # A folder of LabelMe's files may hold gigabytes of pictures in them: not searched to the end.
+    if _LABELME.search(head) and b'"images"' not in head:
+        return False
+    return holds(path, '"images"', '"annotations"', '"categories"')
 
 
 def read_coco(tree: Tree, path: Path, pictures: PictureIndex) -> Dataset:

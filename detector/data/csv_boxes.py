@@ -15,9 +15,10 @@ from detector.data.example import (
     finite_xyxy,
     relabel,
 )
+from detector.data.named import named_picture, unlisted
 from detector.data.open_images import spoken_names
 from detector.data.picture_size import displayed_size
-from detector.data.tree import PictureIndex, Tree, nearest, read_text, the_one
+from detector.data.tree import PictureIndex, Tree, read_text
 from detector.errors import DetectorError
 
 # Lower case, only letters and digits: 'X_min' and 'x min' are 'xmin'.
@@ -85,7 +86,7 @@ def read_csv(tree: Tree, path: Path, pictures: PictureIndex) -> Dataset:
         record = {n: cells[i].strip() if i < len(cells) else "" for n, i in columns.items()}
         name = record["filename"]
         if name not in meant:
-            meant[name] = _picture(name, path, pictures, place, problems)
+            meant[name] = named_picture(name, path, pictures, place, problems)
         picture = meant[name]
         if isinstance(picture, str):
             problems.append(Problem("label-without-picture", place, f"{picture}; left out", path))
@@ -101,38 +102,12 @@ def read_csv(tree: Tree, path: Path, pictures: PictureIndex) -> Dataset:
         parsed = [row for row in parsed if row[1] != picture]
     labelled = _group(parsed, tree, where, problems)
     known = {*spoilt, *(picture for _, picture, _, _ in parsed)}
-    problems += _unlisted(known, path, pictures, tree)
+    message = f"not in {path.name}; not used (a row with an empty box makes it a negative)"
+    problems += unlisted(known, pictures, tree, message)
     dataset = build(labelled.values(), problems)
     spoken: dict[str, str | None] = {n: n for n in dataset.class_names}
     spoken |= spoken_names(tree, dataset.class_names)
     return relabel(dataset, spoken, [name for name in dict.fromkeys(spoken.values()) if name])
-
-
-def _unlisted(known: set[Path], table: Path, pictures: PictureIndex, tree: Tree) -> list[Problem]:
-    """Pictures in the folders of known ones that the table does not name."""
-    folders = {picture.parent for picture in known}
-    message = f"not in {table.name}; not used (a row with an empty box makes it a negative)"
-    return [
-        Problem("unlisted-picture", tree.show(picture), message, picture)
-        for picture in pictures.pictures
-        if picture.parent in folders and picture not in known
-    ]
-
-
-def _picture(
-    name: str, path: Path, pictures: PictureIndex, place: str, problems: list[Problem]
-) -> Path | str:
-    """The picture a row of table `path` means, or why there is none."""
-    found = nearest(path, pictures.by_name(name))
-    if not found:
-        return f"picture '{name[:200]}' not found"
-    picture = the_one(found)
-    if picture is None:
-        return f"'{name}' fits {len(found)} different pictures, write the folder"
-    if len(found) > 1:
-        message = f"{len(found)} pictures fit '{name}'; took {picture}"
-        problems.append(Problem("duplicate-picture", place, message, picture))
-    return picture
 
 
 def _rows(path: Path) -> tuple[dict[str, int], list[tuple[int, list[str]]]]:

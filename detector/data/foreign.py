@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from detector.data.labelme import is_labelme
 from detector.data.tree import PictureIndex, Tree, decode_text
+from detector.data.voc import is_voc
 from detector.images import IMAGE_SUFFIXES
 
-HEAD = 65_536  # bytes looked at: LabelMe writes the picture itself, base64, behind the shapes
+HEAD = 65_536  # bytes looked at
 TRIED = 3  # files of each suffix
 _PACKED = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
@@ -19,12 +21,11 @@ _YOLO_ROW = re.compile(r"\d+( -?\d*\.?\d+){4,}")
 # Suffix, words that all stand in the head of such a file, its name, and the way to one that is
 # read. The first that fits counts.
 _KNOWN: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
-    (".xml", ("<annotations", "xtl="), "CVAT's own XML", "export it from CVAT as COCO 1.0"),
     (
-        ".json",
-        ('"shapes"', '"imagePath"'),
-        "LabelMe's json",
-        "the tool labelme2coco writes a COCO json of it",
+        ".xml",
+        ("<annotations", "<track "),
+        "CVAT's XML for video",
+        "export it as 'CVAT for images 1.1', with images",
     ),
     (
         ".json",
@@ -63,10 +64,11 @@ def unread(tree: Tree, pictures: PictureIndex) -> str:
     archives before a folder that has no labels at all. Of a tree with a `main` file, that alone
     counts.
     """
-    if tree.main is not None:
-        if tree.main.suffix.lower() in (".xml", ".txt", *IMAGE_SUFFIXES):
+    main = tree.main
+    if main is not None:
+        if main.suffix.lower() in (".txt", *IMAGE_SUFFIXES) or is_voc(main) or is_labelme(main):
             return "this is one file of many: name their folder"
-        tree = Tree(tree.root, (tree.main,))
+        tree = Tree(tree.root, (main,))
     for suffix in dict.fromkeys(entry[0] for entry in _KNOWN):
         for path in tree.having(suffix)[:TRIED]:
             head = _head(path)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from detector.data.coco import is_coco, read_coco
 from detector.data.csv_boxes import is_csv, read_csv
+from detector.data.cvat import is_cvat, read_cvat, subset_splits
 from detector.data.example import Dataset, concatenate
 from detector.data.foreign import counted_suffixes, unread
+from detector.data.labelme import is_labelme, read_labelme
 from detector.data.split_sources import (
     Splits,
     file_splits,
@@ -26,10 +28,10 @@ from detector.data.yolo import has_blank_labels, is_yolo, read_yolo
 from detector.data.yolo_names import read_head
 from detector.errors import DetectorError
 
-FORMATS = ("voc", "coco", "yolo", "csv")
+FORMATS = ("voc", "coco", "yolo", "csv", "labelme", "cvat")
 _EXPECTED = (
-    "expected VOC XML, a COCO json, YOLO text labels with their pictures, or a CSV "
-    "(datasets/README.md shows each)"
+    "expected VOC XML, a COCO json, YOLO text labels with their pictures, a CSV, LabelMe json or "
+    "CVAT XML (datasets/README.md shows each)"
 )
 
 
@@ -53,7 +55,7 @@ def read(
 ) -> Dataset:
     """All pictures of a data set, or one of its own splits ('train', 'val', 'test', 'trainval').
 
-    root: a folder, or one COCO json or CSV. images: where the pictures are when they are neither
+    root: a folder, or one COCO json, CSV or CVAT XML. images: where the pictures are when neither
     under root nor in an `images` folder beside or above it. first_pixel: see `voc`.
     Raises DetectorError for a folder that is empty, ambiguous or has no such split.
     """
@@ -107,13 +109,17 @@ def _formats(tree: Tree, pictures: PictureIndex) -> dict[str, str]:
     """
     if tree.main is not None:
         files: Sequence[Path] = (tree.main,)
-        tests = {"coco": is_coco, "csv": is_csv}
+        tests = {"coco": is_coco, "csv": is_csv, "cvat": is_cvat}
         return {name: tree.main.name for name, is_it in tests.items() if is_it(files[0])}
     found = {}
-    if voc := next((p for p in tree.having(".xml") if is_voc(p)), None):
-        found["voc"] = tree.show(voc)
-    if coco := next((p for p in tree.having(".json") if is_coco(p)), None):
-        found["coco"] = tree.show(coco)
+    for name, suffix, is_it in (
+        ("voc", ".xml", is_voc),
+        ("coco", ".json", is_coco),
+        ("labelme", ".json", is_labelme),
+        ("cvat", ".xml", is_cvat),
+    ):
+        if first := next(filter(is_it, tree.having(suffix)), None):
+            found[name] = tree.show(first)
     if is_yolo(tree, pictures):
         found["yolo"] = "text files named like pictures"
     if not found and has_blank_labels(tree, pictures):
@@ -127,11 +133,13 @@ def find_splits(folder: Folder) -> Splits:
     """The splits a folder brings: what data.yaml says, lists, label files by name, folders."""
     tree = folder.tree
     splits = {} if tree.main else folder_splits(tree, folder.pictures.pictures)
-    if folder.format in ("coco", "csv") and tree.main is None:
+    if folder.format in ("coco", "csv", "cvat") and tree.main is None:
         splits |= file_splits(label_tables(tree, folder.format))
     splits |= list_splits(tree)
     if folder.format == "yolo":
         splits |= read_head(tree).splits
+    if folder.format == "cvat" and not splits:
+        splits = subset_splits(label_tables(tree, "cvat"))
     return splits
 
 
@@ -142,6 +150,8 @@ def read_all(folder: Folder) -> Dataset:
         return turn_upright(read_voc(tree, pictures, folder.first_pixel), tree)
     if folder.format == "yolo":
         return read_yolo(tree, pictures)
+    if folder.format == "labelme":
+        return turn_upright(read_labelme(tree, pictures), tree)
     tables = label_tables(tree, folder.format)
     if folder.format == "csv" and len(tables) > 1:
         # `all.csv` beside `train.csv` and `test.csv`: the parts repeat the whole.
@@ -152,18 +162,30 @@ def read_all(folder: Folder) -> Dataset:
 
 
 def label_tables(tree: Tree, format: str) -> list[Path]:
-    """The json or CSV files with boxes; of COCO's own, `instances` alone has those we want."""
+    """The files of many pictures with boxes; of COCO's own, `instances` alone has those we want."""
     if tree.main is not None:
         return [tree.main]
     if format == "csv":
         return [path for path in tree.having(".csv") if is_csv(path)]
+    if format == "cvat":
+        return [path for path in tree.having(".xml") if is_cvat(path)]
     found = [path for path in tree.having(".json") if is_coco(path)]
     return [path for path in found if path.stem.startswith("instances_")] or found
 
 
 def _read_table(folder: Folder, path: Path) -> Dataset:
+    tree, pictures = folder.tree, folder.pictures
+    if folder.format == "cvat":
+        # A subset is named as if it lay in its file, `annotations.xml/Train`.
+        file, subset = (path.parent, path.name) if path.parent.is_file() else (path, None)
+        return turn_upright(read_cvat(tree, file, pictures, subset), tree)
     reader = read_csv if folder.format == "csv" else read_coco
-    return turn_upright(reader(folder.tree, path, folder.pictures), folder.tree)
+    return turn_upright(reader(tree, path, pictures), tree)
+
+
+def _is_table(source: Path) -> bool:
+    """Whether a source of a split is a label file, or a subset in one, and no list or folder."""
+    return source.suffix.lower() in (".json", ".csv", ".xml") or source.parent.is_file()
 
 
 def _merge(tree: Tree, tables: Sequence[Path], parts: Sequence[Dataset]) -> Dataset:
@@ -197,7 +219,7 @@ def read_splits(folder: Folder, splits: Splits) -> dict[str, Dataset]:
     for name, sources in splits.items():
         parts = []
         for source in sources:
-            if source.suffix.lower() in (".json", ".csv"):
+            if _is_table(source):
                 parts.append(_read_table(folder, source))
             else:
                 whole = whole or read_all(folder)

@@ -114,7 +114,7 @@ def _with_val(card: Card, splits: dict[str, Dataset]) -> dict[str, Dataset]:
 
 
 def open_card(data: str | Path) -> Card:
-    """The card in a YAML file, or that of a bare folder, COCO json or CSV.
+    """The card in a YAML file, or that of a bare folder, COCO json, CSV or CVAT XML.
 
     Raises DetectorError for a path that does not exist and for a card that is wrong.
     """

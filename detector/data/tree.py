@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 import unicodedata
@@ -179,6 +180,17 @@ def _shared_head(a: Sequence[str], b: Sequence[str]) -> int:
 
 def _shared_tail(a: Sequence[str], b: Sequence[str]) -> int:
     return _shared_head(a[::-1], b[::-1])
+
+
+def holds(path: Path, *words: str) -> bool:
+    """Whether all the words stand somewhere in a file, in UTF-8 or, by its BOM, UTF-16."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            marks = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+            encoding = marks.get(text[:2], "utf-8")
+            return all(text.find(word.encode(encoding)) >= 0 for word in words)
+    except (OSError, ValueError):  # ValueError: an empty file cannot be mapped
+        return False
 
 
 def read_text(path: Path) -> str:

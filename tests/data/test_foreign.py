@@ -29,10 +29,9 @@ CREATEML = [
 ]
 FOREIGN = {
     "annotations.xml": (
-        '<annotations><image name="a.jpg"><box label="cat" xtl="1" /></image></annotations>',
-        "CVAT's own XML: export it from CVAT as COCO",
+        '<annotations><track label="cat"><box frame="0" xtl="1" /></track></annotations>',
+        "CVAT's XML for video: export it as 'CVAT for images 1.1'",
     ),
-    "a.json": (LABELME, "LabelMe's json: the tool labelme2coco"),
     "via.json": (json.dumps({"a.jpg123": VIA}), "VIA's json: export it from VIA in COCO"),
     "project.json": (json.dumps(STUDIO), "Label Studio's own json: export it"),
     "a.jpg.json": (json.dumps({"objects": [{"classTitle": "cat"}]}), "Supervisely's json: export"),
@@ -74,7 +73,8 @@ def test_one_file_of_many_or_of_another_format(tmp_path: Path, picture, text, vo
     picture("a.jpg")
     for name, expected in (
         (text("a.xml", voc_xml(("cat", 1, 2, 30, 40))), "one file of many: name their folder"),
-        (text("a.json", LABELME), "a.json is LabelMe's json"),
+        (text("a.json", LABELME), "one file of many: name their folder"),
+        (text("v.xml", FOREIGN["annotations.xml"][0]), "v.xml is CVAT's XML for video"),
         (text("b.csv", "x,y\n"), "begins with 'x,y'"),
     ):
         with pytest.raises(DetectorError, match=rf"no labels found \(in this file\); .*{expected}"):

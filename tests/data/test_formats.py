@@ -23,8 +23,29 @@ VOC = """<?xml version="1.0"?><annotation><filename>a.jpg</filename><size><width
 <height>48</height></size><object><name>cat</name><difficult>0</difficult><bndbox><xmin>1</xmin>
 <ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object></annotation>"""
 YOLO_YAML = "names: {0: cat, 1: dog}\nnc: 2\ntrain: ../train/images\nval: [a, b]\n"
-FILES = {"voc": "a.xml", "coco": "a.json", "yolo": "a.txt", "csv": "a.csv"}
-CONTENT = {"voc": VOC, "coco": COCO, "yolo": "0 0.5 0.5 0.5 0.5\n", "csv": CSV}
+LABELME = """{"version": "5.5.0", "flags": {}, "shapes": [{"label": "cat",
+"points": [[1, 2], [3, 4]], "shape_type": "rectangle", "flags": {"difficult": false}}],
+"imagePath": "a.jpg", "imageData": "/9j/4A==", "imageHeight": 48, "imageWidth": 64}"""
+CVAT = """<?xml version="1.0" encoding="utf-8"?><annotations><meta><task><labels><label>
+<name>cat</name></label></labels></task></meta><image id="0" name="a.jpg" width="64" height="48">
+<box label="cat" xtl="1" ytl="2" xbr="3" ybr="4" rotation="15"><attribute name="difficult">false
+</attribute></box></image></annotations>"""
+FILES = {
+    "voc": "a.xml",
+    "coco": "a.json",
+    "yolo": "a.txt",
+    "csv": "a.csv",
+    "labelme": "a.json",
+    "cvat": "annotations.xml",
+}
+CONTENT = {
+    "voc": VOC,
+    "coco": COCO,
+    "yolo": "0 0.5 0.5 0.5 0.5\n",
+    "csv": CSV,
+    "labelme": LABELME,
+    "cvat": CVAT,
+}
 
 
 @pytest.mark.parametrize("name", FORMATS)

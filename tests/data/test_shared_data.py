@@ -57,6 +57,8 @@ def as_rows(dataset: Dataset, example: Example) -> list[tuple[object, ...]]:
     [
         ("coco_format_v1", True),
         ("coco_format_v2", True),
+        ("cvat_format", True),
+        ("labelme_format", True),
         ("openimages_format", False),
         ("yolo_format", False),
     ],
@@ -110,7 +112,9 @@ def test_mango_boxes_lie_in_their_pictures(shared_data: Path) -> None:
 
 
 def test_a_folder_of_several_formats_is_refused(shared_data: Path) -> None:
-    with pytest.raises(DetectorError, match=r"labels in 3 formats: voc .*coco .*yolo"):
+    with pytest.raises(
+        DetectorError, match=r"labels in 5 formats: voc .*coco .*labelme .*cvat .*yolo"
+    ):
         read(shared_data / "voc-100")
     with pytest.raises(DetectorError, match=r"no labels found \(11 \.jpg\)"):
         read(shared_data / "photos")

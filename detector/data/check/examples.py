@@ -28,6 +28,7 @@ _KINDS = {
     "zero-based": "off-by-one",
     "from-zero": "from-zero",
     "exif-turned": "exif-turned",
+    "other-shape": "other-shape",
     "split-entry": "split",
     "split": "split",
     "other-file": "other-file",

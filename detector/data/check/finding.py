@@ -101,6 +101,9 @@ KINDS = {
     "from-zero": Kind(
         "note", "VOCdevkit counted from pixel 0", "Read so. If it counts from 1: first_pixel: 1."
     ),
+    "other-shape": Kind(
+        "note", "shapes that are no boxes", "Each is used as the upright box around it."
+    ),
     "negative": Kind("note", "picture without labels", "Used as one without objects: is it?"),
     "unlisted": Kind("note", "picture not used", "List or label it to use it."),
     "misleading-name": Kind("note", "label names another file", "The picture beside it is used."),

@@ -63,7 +63,7 @@ def check(data: str | Path) -> Report:
     paths = list(dict.fromkeys(e.path for e in everything))
     pictures = {picture.path: picture for picture in look_at(paths)}
     # Labels that no split names are lost too; a json or CSV is read with its split anyway.
-    whole = read_all(folder) if folder.format in ("voc", "yolo") else None
+    whole = read_all(folder) if folder.format in ("voc", "yolo", "labelme") else None
     findings += reader_findings(splits, whole, pictures)
     show = folder.tree.show
     placed = [
