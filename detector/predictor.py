@@ -58,9 +58,9 @@ class Detector:
     instead, such as (300, 512): large objects from the small input, small ones from the large one.
     tiles: for small objects in large pictures, look also at overlapping parts, so many along the
     longer side; 1 for none. score, iou: thresholds in 0..1, default the model's own. classes: names
-    to look for, default (or none) all. top_k: at most so many detections a picture, default the model's own, mostly 100. threads: cores
-    to use, 0 for all. streams: inferences to run side by side when several threads call
-    `detect_timed`; with tiles always as many as cores.
+    to look for, default (or none) all. top_k: at most so many detections a picture, default
+    the model's own, mostly 100. threads: cores to use, 0 for all. streams: inferences to run side
+    by side when several threads call `detect_timed`; with tiles always as many as cores.
 
     Raises DetectorError for any of these that makes no sense, naming what would.
     """

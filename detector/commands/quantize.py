@@ -34,13 +34,13 @@ class Quantize:
     """Instead of --data, a folder of pictures like those in use (about 300), never those you will
     measure on. Nothing is measured then."""
     max_drop: float = MAX_DROP
-    """Points of AP that int8 may lose on training pictures held back from calibration: layers are
-    kept in float, those that cost most first, until it loses no more."""
-    fine_tune: bool = False
-    """Also let the int8 network learn, rounding in the loop, to do as the float one; the closer of
-    both files on the pictures held back is written. For narrow networks; takes minutes."""
+    """Points of AP that int8 may lose on training pictures held back from calibration. Where it
+    loses more it is fine-tuned, and then layers are kept in float, those that cost most first."""
+    fine_tune: bool = True
+    """Where int8 loses more than that, let it learn, rounding in the loop, to do as the float
+    network; takes minutes."""
     views: int = VIEWS
-    """How many random views of the training pictures --fine-tune learns from."""
+    """How many random views of the training pictures it learns from."""
     out: Annotated[Path | None, shown("FILE", "NAME-int8.onnx beside the model")] = None
     """The .onnx file to write."""
 
@@ -69,8 +69,6 @@ class Quantize:
             raise DetectorError(f"--max-drop {self.max_drop:g}: expected points of AP, 0 or more")
         if self.views < 1:
             raise DetectorError(f"--views {self.views}: expected 1 or more")
-        if self.fine_tune and self.data is None:
-            raise DetectorError("--fine-tune: needs --data, to tell whether it helped")
 
     def _unmeasured(self, folder: Path, out: Path) -> None:
         from detector.export.onnx import write

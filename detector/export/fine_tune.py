@@ -24,6 +24,7 @@ from detector.training.recipe import lr_factor
 # LR is in parts of a channel's largest weight, of which int8 makes 127 steps. Of 1e-4, 3e-4, 1e-3
 # and 4e-3 the first came closest to float, with MobileNetV1 0.25 on held-back pictures.
 BATCH, LR, WARMUP, CALM, CLIP = 16, 1e-4, 0.1, 0.1, 10.0
+FULL_SIDE = 300  # px: MobileNetV2 takes 4 GB then; larger pictures come in smaller batches
 EVERY = 10  # steps between two lines of news
 Say = Callable[[str], None]
 
@@ -49,15 +50,16 @@ def fine_tune(
     random crops alone. Raises DetectorError when no picture can be read.
     """
     student, teacher = GraphNetwork(int8, floats), GraphNetwork(floats, floats)
-    steps = math.ceil(views / BATCH)
-    calm_from = round((1 - CALM) * steps) * BATCH
+    batch = min(BATCH, max(2, round(BATCH * (FULL_SIDE / side) ** 2)))
+    steps = math.ceil(views / batch)
+    calm_from = round((1 - CALM) * steps) * batch
     augment = training_views(side), flipped_view(side)
     feed = Stream(Pictures(examples, side), *augment, seed=0, calm_from=calm_from)
     moved = torch.optim.AdamW(student.parameters(), lr=LR, weight_decay=0.0)
     for step in range(steps):
         for group in moved.param_groups:
             group["lr"] = LR * lr_factor(step / steps, WARMUP)
-        images, _ = collate([feed[step * BATCH + i] for i in range(BATCH)])
+        images, _ = collate([feed[step * batch + i] for i in range(batch)])
         frames = images.flip(1).permute(0, 2, 3, 1)  # RGB planes -> BGR pixels
         with torch.no_grad():
             wanted = teacher(frames)

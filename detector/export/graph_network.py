@@ -34,14 +34,20 @@ class Step(NamedTuple):
 class Rounded(NamedTuple):
     """An int8 weight in the file. latent: its parameter. levels: the largest number it may hold.
 
-    top: what a channel's largest value is before it is rounded to one: 127, or 63.5 of 64.
+    top: (C_out,), what a channel's largest value is before it is rounded to one: 127, or 63.5 of
+    64, or less in channels of values near zero, which share the smallest scale, `least`.
     """
 
     latent: str
     integers: str
     scale: str
     levels: int
-    top: float
+    top: Tensor
+    least: float
+
+    def scales(self, weight: Tensor) -> Tensor:
+        """(C_out, ...) -> (C_out,): what one step is worth in each channel."""
+        return (weight.abs().flatten(1).amax(dim=1) / self.top).clamp(min=self.least)
 
 
 class GraphNetwork(nn.Module):
@@ -82,8 +88,11 @@ class GraphNetwork(nn.Module):
             if given not in self.constants:
                 integers, scale = made_by[given].input[:2]
                 levels = int(self.constants[integers].abs().max())
-                top = float((weight_scale(weights[latent], 1) / self.constants[scale]).median())
-                self.rounded[given] = Rounded(latent, integers, scale, levels, top)
+                scales = self.constants[scale]
+                latents = as_rounded(weights[latent], self.constants[integers], scales)
+                top = (latents.abs().amax((1, 2, 3)) / scales).clamp(min=1.0)
+                weights[latent], least = latents, float(scales.min())
+                self.rounded[given] = Rounded(latent, integers, scale, levels, top, least)
             self._learn(latent, weights[latent], weights[latent].abs().amax((1, 2, 3), True))
             for bias in node.input[2:]:
                 self._learn(bias, self.constants[bias], self.constants[bias].abs().mean())
@@ -117,7 +126,7 @@ class GraphNetwork(nn.Module):
 
     def _weight(self, rounded: Rounded) -> Tensor:
         weight, levels = self._held(rounded.latent), rounded.levels
-        scale = weight_scale(weight.detach(), rounded.top)
+        scale = rounded.scales(weight.detach())
         nought = torch.zeros(len(scale), dtype=torch.int32)
         return torch.fake_quantize_per_channel_affine(weight, scale, nought, 0, -levels, levels)
 
@@ -131,16 +140,21 @@ class GraphNetwork(nn.Module):
         _replace(floats, new)
         for rounded in self.rounded.values():
             weight = self._held(rounded.latent)
-            scale = weight_scale(weight, rounded.top)
+            scale = rounded.scales(weight)
             whole = torch.round(weight / scale.view(-1, 1, 1, 1))
             whole = whole.clamp(-rounded.levels, rounded.levels).to(torch.int8)
             new |= {rounded.integers: whole, rounded.scale: scale}
         _replace(graph, new)
 
 
-def weight_scale(weight: Tensor, top: float) -> Tensor:
-    """(C_out, ...) -> (C_out,): the worth of a step where the largest value of each is top."""
-    return (weight.abs().flatten(1).amax(dim=1) / top).clamp(min=1e-9)
+def as_rounded(weight: Tensor, integers: Tensor, scales: Tensor) -> Tensor:
+    """The weight, moved by next to nothing where it lies between two steps, to the file's side.
+
+    Half of a channel's largest value is just that, and common: one step more or less in a single
+    weight of the stem changes the rounding of a third of all activations further down.
+    """
+    scale = scales.view(-1, 1, 1, 1)
+    return (integers + (weight / scale - integers).clamp(-0.499, 0.499)) * scale
 
 
 def _needed(graph: onnx.ModelProto) -> list[NodeProto]:

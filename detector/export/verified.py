@@ -19,12 +19,12 @@ from detector.errors import DetectorError
 from detector.export.fine_tune import fine_tune
 from detector.export.frames import Frames
 from detector.export.held import Held, divide, looks, thinned
-from detector.export.int8_options import MAX_DROP
+from detector.export.int8_options import MAX_DROP, VIEWS
 from detector.export.quantize import float_graph, int8_graph, with_notes
 from detector.export.restore import int8_layers, restore
-from detector.export.sensitivity import Batches, drift, outputs, ranked
+from detector.export.sensitivity import Batches, ranked
 
-CALIBRATION, HELD, RANKED, COMPARED = 300, 200, 12, 60  # pictures, at most
+CALIBRATION, HELD, RANKED = 300, 200, 12  # pictures, at most
 
 Say = Callable[[str], None]
 
@@ -35,9 +35,8 @@ class Int8:
 
     kept: layers put back into float, the worst first; `layers` could be int8. drop: AP points that
     it loses on `held` training pictures that calibration did not see, nan where they cannot tell;
-    plain_drop: with every layer in int8. grown: bytes that `kept` costs. views: of pictures that it
-    was fine-tuned on, 0 for not at all. drift, rival: where fine-tuning was tried, how far this
-    file and the one that was not taken are from float on them (`sensitivity.drift`).
+    plain_drop: with every layer in int8, as first quantised. grown: bytes that `kept` costs. views:
+    of pictures that it was fine-tuned on, 0 for not at all.
     """
 
     proto: onnx.ModelProto
@@ -48,27 +47,22 @@ class Int8:
     drop: float
     grown: int
     views: int = 0
-    drift: float = math.nan
-    rival: float = math.nan
 
     def sentence(self) -> str:
         """What was done, for people."""
         where = f"on {counted(self.held, 'training picture')} held back"
         if math.isnan(self.drop):
             return f"all {self.layers} layers in int8; what it loses {where} is unknown"
-        tuned = f"fine-tuned on {self.views:,} views, " if self.views else ""
-        if not self.kept:
-            text = f"all {self.layers} layers in int8: {_lost(self.drop)} {where}"
-        else:
-            text = (
+        text = f"fine-tuned on {self.views:,} views, " if self.views else ""
+        if self.kept:
+            text += (
                 f"{len(self.kept)} of {self.layers} layers kept in float ({listed(self.kept)}), "
-                f"which changes the file by {self.grown / 1e3:+,.0f} kB: {_lost(self.drop)} "
-                f"{where}, {_lost(self.plain_drop)} without"
+                f"which changes the file by {self.grown / 1e3:+,.0f} kB"
             )
-        if not math.isnan(self.rival):
-            other = "without fine-tuning" if self.views else "fine-tuned"
-            text += f"; {self.drift:.3f} from float there, {other} {self.rival:.3f}"
-        return tuned + text
+        else:
+            text += f"all {self.layers} layers in int8"
+        text += f": {_lost(self.drop)} {where}"
+        return f"{text}, {_lost(self.plain_drop)} without" if self.kept or self.views else text
 
     def notes(self) -> dict[str, str]:
         """The same for a model's metadata."""
@@ -98,14 +92,15 @@ class Trial:
 
 
 def quantize_to_drop(
-    path: Path, train: Dataset, name: str, say: Say, max_drop: float = MAX_DROP, views: int = 0
+    path: Path, train: Dataset, name: str, say: Say, max_drop: float = MAX_DROP, views: int = VIEWS
 ) -> Int8:
     """The int8 form of a float model file that loses at most max_drop AP on held-back pictures.
 
-    train: labelled pictures like those in use, called `name`; a part calibrates, the rest decides.
-    Those that the figure of merit is measured on are not to be among them. views: how many to
-    fine-tune on; the better of both files is returned. Raises DetectorError for files that cannot
-    be quantised and when no picture can be read.
+    Where all layers in int8 lose more, they learn on `views` views (0 for none), and where that is
+    not enough, layers go back into float. train: labelled pictures like those in use, called
+    `name`; a part calibrates, the rest decides. Those that the figure of merit is measured on are
+    not to be among them. Raises DetectorError for files that cannot be quantised and when no
+    picture can be read.
     """
     side = metadata.read(path).input_size
     rest, judging = divide(train)
@@ -122,59 +117,68 @@ def quantize_to_drop(
         plain = int8_graph(floats, frames)
     shown = [frames[i] for i in thinned(range(len(frames)), RANKED)]
     trial = Trial(path, note, held, held.average_precision(path), shown, max_drop, say)
-    made = within_drop(plain, floats, trial)
-    if not views or math.isnan(made.drop):
-        return made
-    say(made.sentence())
-    tuned = fine_tune(plain, floats, thinned(rest, views), side, views, say)
-    if tuned is None:
-        say("fine-tuning went astray and is left out")
-        return made
-    files = made, replace(within_drop(*tuned, trial), views=views)
-    seen = [held.frames[i] for i in thinned(range(len(held)), COMPARED)]
-    wanted = outputs(floats, seen)
-    without, learned = (replace(f, drift=drift(wanted, outputs(f.proto, seen))) for f in files)
-    return better(without, learned, max_drop)
+    made = Attempts(plain, floats, trial)
+    lost = made.drop_with(0)
+    if lost > max_drop and views:
+        say(f"{_too_much(lost, trial)}: fine-tuning")
+        tuned = fine_tune(plain, floats, thinned(rest, views), side, views, say)
+        learned = Attempts(*tuned, trial, views) if tuned else None
+        if learned is None:
+            say("fine-tuning went astray and is left out")
+        elif learned.drop_with(0) < lost:
+            made = learned
+    return replace(within_drop(made), plain_drop=lost)
 
 
-def better(plain: Int8, tuned: Int8, max_drop: float) -> Int8:
-    """Which to ship: one within the drop, and then the one closer to float; level, the plain one.
-
-    AP on some dozen pictures tells losses of several points from none, but not which of two files
-    that lose little is better: there it swings by more than the two differ.
-    """
-    taken, other = sorted((plain, tuned), key=lambda one: (one.drop > max_drop, one.drift))
-    return replace(taken, rival=other.drift)
-
-
-def within_drop(int8: onnx.ModelProto, floats: onnx.ModelProto, trial: Trial) -> Int8:
-    """The model file with as many layers put back into float as the drop needs.
+class Attempts:
+    """The files that come of putting more or less layers of one int8 graph back into float.
 
     int8: a graph with quantisers. floats: the same graph without, which layers are put back from.
+    views: it was fine-tuned on.
     """
-    layers = int8_layers(int8)
-    memory: dict[int, tuple[onnx.ModelProto, float]] = {}
-    order: list[str] = []
 
-    def attempt(count: int) -> float:
-        """AP lost with the worst `count` layers in float."""
-        if count not in memory:
-            proto = with_notes(restore(int8, floats, order[:count]), trial.path, trial.note)
-            memory[count] = proto, trial.before - _ap(proto, trial.held)
-        return memory[count][1]
+    def __init__(
+        self, int8: onnx.ModelProto, floats: onnx.ModelProto, trial: Trial, views: int = 0
+    ) -> None:
+        self.int8, self.floats, self.trial, self.views = int8, floats, trial, views
+        self.layers = int8_layers(int8)
+        self.order: list[str] = []  # those to put back, the worst first
+        self._done: dict[int, tuple[onnx.ModelProto, float]] = {}
 
-    count, plain_drop = 0, attempt(0)
-    if plain_drop > trial.max_drop:
-        trial.say(
-            f"int8 loses {plain_drop:.2f} AP on {counted(len(trial.held), 'training picture')} "
-            f"held back, more than {trial.max_drop:g}: looking for the layers that cost it"
-        )
-        order += rank(int8, floats, list(layers), trial)
-        count = fewest(lambda n: attempt(n) <= trial.max_drop, len(layers))
-    proto, drop = memory[count]
-    kept = tuple(layers[one] for one in order[:count])
-    grown = proto.ByteSize() - memory[0][0].ByteSize()
-    return Int8(proto, kept, len(layers), len(trial.held), plain_drop, drop, grown)
+    def drop_with(self, count: int) -> float:
+        """AP lost with the worst `count` layers in float; each is measured once."""
+        if count not in self._done:
+            trial = self.trial
+            proto = restore(self.int8, self.floats, self.order[:count])
+            proto = with_notes(proto, trial.path, trial.note)
+            self._done[count] = proto, trial.before - _ap(proto, trial.held)
+        return self._done[count][1]
+
+    def file_with(self, count: int) -> Int8:
+        """That file."""
+        drop, proto = self.drop_with(count), self._done[count][0]
+        kept = tuple(self.layers[one] for one in self.order[:count])
+        grown = proto.ByteSize() - self._done[0][0].ByteSize()
+        held = len(self.trial.held)
+        return Int8(proto, kept, len(self.layers), held, drop, drop, grown, self.views)
+
+
+def within_drop(made: Attempts) -> Int8:
+    """The file with as many layers put back into float as the drop needs."""
+    trial, lost = made.trial, made.drop_with(0)
+    if not lost > trial.max_drop:
+        return made.file_with(0)
+    trial.say(f"{_too_much(lost, trial)}: looking for the layers that cost it")
+    made.order += rank(made.int8, made.floats, list(made.layers), trial)
+    enough = fewest(lambda count: made.drop_with(count) <= trial.max_drop, len(made.layers))
+    return made.file_with(enough)
+
+
+def _too_much(lost: float, trial: Trial) -> str:
+    return (
+        f"int8 loses {lost:.2f} AP on {counted(len(trial.held), 'training picture')} held back, "
+        f"more than {trial.max_drop:g}"
+    )
 
 
 def rank(

@@ -15,7 +15,7 @@ from detector.data.example import Dataset
 from detector.evaluation.analysis import Analysis
 from detector.evaluation.metrics import as_metrics
 from detector.export.faithful import faithful_onnx
-from detector.export.int8_options import MAX_DROP
+from detector.export.int8_options import MAX_DROP, VIEWS
 from detector.export.onnx import write
 from detector.export.verified import Int8, quantize_to_drop
 from detector.model import checkpoint
@@ -79,13 +79,13 @@ def write_int8(
     floats: Measured,
     say: Callable[[str], None],
     max_drop: float = MAX_DROP,
-    views: int = 0,
+    views: int = VIEWS,
 ) -> ModelFile:
     """The int8 form of a float file, which does as `floats` says on val, measured on all of val.
 
-    train decides which layers are int8, never val. name: what the data is called. views: to
-    fine-tune on, 0 for not at all. DetectorError as
-    `quantize_to_drop` raises it, and for a place that cannot be written.
+    train decides which layers are int8, never val. name: what the data is called. max_drop,
+    views: see `quantize_to_drop`, whose DetectorErrors it raises, and others for a place that
+    cannot be written.
     """
     int8 = quantize_to_drop(float_path, train, name, say, max_drop, views)
     say(int8.sentence())

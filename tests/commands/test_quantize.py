@@ -31,7 +31,6 @@ def refused(words, capsys) -> str:
         (COCO_FLOAT, ["--data", "empty", "--max-drop", "-1"], "--max-drop -1: expected points"),
         (COCO_FLOAT, ["--data", "empty", "--max-drop", "nan"], "--max-drop nan: expected points"),
         (COCO_FLOAT, ["--data", "empty", "--views", "0"], "--views 0: expected 1 or more"),
-        (COCO_FLOAT, ["--pictures", "empty", "--fine-tune"], "--fine-tune: needs --data"),
         (COCO_INT8, ["--data", "empty"], "is int8 already"),
         ("absent.onnx", ["--data", "empty"], "no such model file"),
         (COCO_FLOAT, ["--data", "empty", "--out", "no/where.onnx"], "there is no folder"),
@@ -85,16 +84,31 @@ def test_the_embedded_model_on_labelled_pictures(tmp_path, monkeypatch, capsys) 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not RACCOONS.is_dir(), reason="../shared/data/raccoon is absent")
-def test_fine_tuning_that_brings_nothing_is_not_written(tmp_path, monkeypatch, capsys) -> None:
-    """A network of random weights finds nothing before and after; both are as far from float."""
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_loses_too_much_is_fine_tuned(tmp_path, monkeypatch, capsys, asked) -> None:
+    """Random weights find nothing, so AP is made up: float 50, int8 40, and 5 more each time."""
     monkeypatch.setenv("DETECTOR_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("detector.export.verified.drift", lambda wanted, given: 0.25)
+    made_up = iter(range(50, 36, -10)), iter(range(45, 60, 5))
+    aps = [ap for each in made_up for ap in each]
+    monkeypatch.setattr("detector.export.verified.rank", lambda int8, floats, names, trial: names)
+    monkeypatch.setattr("detector.export.held.Held.average_precision", lambda *_: aps.pop(0))
     card = few_raccoons(tmp_path, "[raccoon]")
     network = ModelCard(("raccoon",), 0.25, "mobilenet_v1", input_size=96)
     write(tmp_path / "small.onnx", to_onnx(build(network), network, {}))
-    words = ["quantize", tmp_path / "small.onnx", "--data", card, "--fine-tune", "--views", "32"]
-    code, shown, said = exit_of(words, capsys)
+    words = ["quantize", tmp_path / "small.onnx", "--data", card, "--max-drop", "6"]
+    code, shown, said = exit_of(
+        [*words, "--views", "32"] if asked else [*words, "--no-fine-tune"], capsys
+    )
     assert code == 0
-    assert "step 2 of 2" in said
-    assert "0.250 from float there, fine-tuned 0.250" in shown
-    assert "fine_tuned" not in metadata.read(tmp_path / "small-int8.onnx").notes
+    assert "int8 loses 10.00 AP on 6 training pictures held back, more than 6" in said
+    assert ("step 2 of 2" in said) == asked
+    notes = metadata.read(tmp_path / "small-int8.onnx").notes
+    assert notes["on_held_back"] == "5.00 AP lost, 6 training pictures"
+    if asked:
+        assert notes["fine_tuned"] == "32 views of training pictures"
+        assert notes["kept_in_float"] == ""
+        assert "fine-tuned on 32 views, all 62 layers in int8: 5.00 AP lost" in shown
+    else:
+        assert "fine_tuned" not in notes
+        assert "1 of 62 layers kept in float" in shown
+    assert "10.00 AP lost without" in shown

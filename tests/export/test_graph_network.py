@@ -11,11 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import seen_blobs
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 
 from detector.errors import DetectorError
-from detector.export.graph_network import OUTPUTS, GraphNetwork, weight_scale
+from detector.export.graph_network import OUTPUTS, GraphNetwork, Rounded, as_rounded
 from detector.export.onnx import to_onnx, write
 from detector.export.quantize import float_graph, int8_graph
 from detector.model.checkpoint import ModelCard, build
@@ -74,8 +74,8 @@ BACKBONES = [
 def test_it_computes_what_the_file_does(tmp_path: Path, backbone: str, head: str) -> None:
     """Of several frames at once, of any size, in float and in int8.
 
-    A value in the middle between two steps may be rounded either way, as many pixels are, and in
-    random networks that grows on the way: so int8 is only closer to the file than float is.
+    Sums in another order round another way now and then, and that grows on the way: two settings
+    of ONNX Runtime differ as much on one file (docs/int8.md).
     """
     if backbone == "mobilenet_v4":
         pytest.importorskip("timm")
@@ -91,7 +91,7 @@ def test_it_computes_what_the_file_does(tmp_path: Path, backbone: str, head: str
         for ours, theirs, exact in zip(found, rounded, wanted, strict=True):
             moved = np.abs(theirs - exact).mean()
             assert moved > 0
-            assert np.abs(ours - theirs).mean() < 0.75 * moved
+            assert np.abs(ours - theirs).mean() < 0.3 * moved
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_weights_keep_the_levels_of_the_file() -> None:
     levels = {rounded.latent: rounded.levels for rounded in network.rounded.values()}
     assert levels["model.backbone.stem.conv.weight"] == 64
     assert set(levels.values()) == {64, 127}
-    tops = {rounded.levels: rounded.top for rounded in network.rounded.values()}
+    tops = {r.levels: float(r.top.median()) for r in network.rounded.values()}
     assert tops == pytest.approx({64: 63.5, 127: 127}, rel=1e-4)
     assert "model.backbone.blocks.0.depthwise.conv.weight" not in levels
 
@@ -135,8 +135,28 @@ def test_weights_keep_the_levels_of_the_file() -> None:
 def test_the_largest_weight_of_each_channel_takes_the_last_step(seed: int) -> None:
     weight = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(seed))
     weight[2] = 0
-    whole = torch.round(weight / weight_scale(weight, 127).view(-1, 1, 1, 1)).flatten(1)
+    rounded = Rounded("", "", "", 127, torch.full((4,), 127.0), 1e-9)
+    whole = torch.round(weight / rounded.scales(weight).view(-1, 1, 1, 1)).flatten(1)
     assert whole.abs().amax(1).tolist() == [127, 127, 0, 127]
+
+
+def test_a_weight_between_two_steps_goes_where_the_file_has_it() -> None:
+    weight = torch.tensor([63.5, -63.5, 12.5, 12.2, -7.0]).view(1, 5, 1, 1)
+    for file in ([64, -63, 12, 12, -7], [63, -64, 13, 12, -7]):
+        integers = torch.tensor(file, dtype=torch.int8).view(1, 5, 1, 1)
+        moved = as_rounded(weight, integers, torch.tensor([1.0]))
+        assert moved.round().flatten().tolist() == file
+        assert (moved - weight).abs().max() < 0.002
+
+
+def test_before_it_learns_it_writes_what_it_read() -> None:
+    floats, int8 = float_graph(COCO_FLOAT), onnx.load(COCO_INT8)
+    before = {tensor.name: numpy_helper.to_array(tensor) for tensor in int8.graph.initializer}
+    GraphNetwork(int8, floats).write_into(int8, floats)
+    for tensor in int8.graph.initializer:
+        after = numpy_helper.to_array(tensor)
+        assert after.dtype == before[tensor.name].dtype
+        np.testing.assert_allclose(after, before[tensor.name], rtol=1e-6, atol=0)
 
 
 def test_a_node_of_another_kind_is_refused() -> None:
