@@ -26,6 +26,8 @@ from detector.export.sensitivity import Batches, ranked
 
 CALIBRATION, HELD, RANKED = 300, 200, 12  # pictures, at most
 
+SEVERAL = 0.2  # of the layers: from there on, float costs size and time that one would notice
+
 Say = Callable[[str], None]
 
 
@@ -62,7 +64,11 @@ class Int8:
         else:
             text += f"all {self.layers} layers in int8"
         text += f": {_lost(self.drop)} {where}"
-        return f"{text}, {_lost(self.plain_drop)} without" if self.kept or self.views else text
+        if self.kept or self.views:
+            text += f", {_lost(self.plain_drop)} without"
+        if len(self.kept) > SEVERAL * self.layers:
+            text += "; `detector quantize` with a larger --max-drop keeps more in int8"
+        return text
 
     def notes(self) -> dict[str, str]:
         """The same for a model's metadata."""

@@ -220,6 +220,13 @@ def test_notes_name_what_is_kept() -> None:
     }
 
 
+@pytest.mark.parametrize(("count", "told"), [(18, False), (19, True)])
+def test_what_costs_much_is_told(count: int, told: bool) -> None:
+    kept = tuple(f"layer {number}" for number in range(count))
+    made = Int8(onnx.ModelProto(), kept, 90, 40, 1.0, 0.25, 800_000)
+    assert made.sentence().endswith("a larger --max-drop keeps more in int8") == told
+
+
 def test_files_that_cannot_be_quantised(tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match="is int8 already"):
         float_graph(COCO_INT8)
