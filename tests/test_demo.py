@@ -150,6 +150,7 @@ def test_sample_to_video_and_json(tmp_path: Path) -> None:
     assert lines[6:] == ["written: o.mp4", "written: o.jsonl"]
 
 
+@pytest.mark.slow
 def test_detections_are_those_of_the_detector_frame_by_frame(run: Run, tmp_path: Path) -> None:
     done = run("--source sample --view none --max-frames 40 --json -")
     detector, video, boxes = Detector(), cv2.VideoCapture(str(sample_path())), 0

@@ -185,6 +185,7 @@ def test_sizes_need_no_new_file(cache):
     assert sizes[160] > sizes[96] > 0
 
 
+@pytest.mark.slow
 def test_descriptions_and_streams(cache):
     engine = openvino(threads=2, streams=8)
     assert engine.parallel == 2, "more streams than threads would only wait for each other"

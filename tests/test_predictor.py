@@ -194,6 +194,7 @@ def test_threads_share_one_detector(engine, frame):
         assert list(pool.map(right, [0, 1, 2, 3] * 12)) == [True] * 48
 
 
+@pytest.mark.slow
 @needs_photos
 def test_both_engines_agree_on_real_photos():
     pytest.importorskip("onnxruntime")

@@ -73,6 +73,7 @@ def test_the_script_renders_what_the_clip_shows(script: ModuleType) -> None:
     assert sum(scene.frames for scene in script.SCENES) - 4 * script.FADE == len(clip)
 
 
+@pytest.mark.slow
 def test_what_the_clip_shows_is_found_in_most_frames() -> None:
     """In every fifth frame: that is enough to tell the scenes apart."""
     detector = Detector(precision="float")

@@ -214,6 +214,7 @@ def test_an_object_is_found_whole_wherever_it_lies(
     assert found.names == ["square"]
 
 
+@pytest.mark.slow
 @needs_photos
 def test_small_people_and_kites_wherever_the_seams_fall() -> None:
     photo = cv2.imread(str(PHOTOS / "kite.jpg"))

@@ -23,6 +23,7 @@ def test_mango_copies_stay_together(shared_data: Path) -> None:
     assert not photographs[0] & photographs[1]
 
 
+@pytest.mark.slow
 def test_raccoon_duplicates_stay_together_in_any_seed(shared_data: Path) -> None:
     dataset = read(shared_data / "raccoon")
     pairs = [(11, 116), (120, 83), (21, 45), (50, 52), (50, 74), (51, 85), (65, 98)]

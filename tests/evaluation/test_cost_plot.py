@@ -33,6 +33,7 @@ def test_svg_names_every_block(network) -> None:
     assert ">other<" in text
 
 
+@pytest.mark.slow
 def test_png_is_a_picture(network) -> None:
     picture = cv2.imdecode(np.frombuffer(draw(network, "png"), np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape[1] == 1650

@@ -25,6 +25,7 @@ def aps(table):
     ]
 
 
+@pytest.mark.slow
 def test_our_matches_give_pycocotools_ap_on_real_pictures(coco_val):
     table = tabulate(coco_val[0], 80)
     theirs = coco_arrays(table, "pycocotools").precision[..., 0].mean(axis=1)

@@ -16,6 +16,7 @@ PHOTO = ROOT.parent / "shared" / "data" / "photos"
 WEIGHTS = ROOT / "detector" / "weights" / "ssdlite_mobilenet_v2_coco.safetensors"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PHOTO.is_dir(), reason="../shared/data/photos is absent")
 @pytest.mark.parametrize("size", [None, 384])
 def test_it_finds_what_the_model_file_finds(size):

@@ -31,6 +31,7 @@ SMALL = ModelCard(
     ("ripe", "quả xoài"), 0.25, trained_on="an orchard", licence="CC0", source="tests"
 )
 
+pytestmark = pytest.mark.slow  # torch takes seconds to trace a network
 needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason="../shared/data/photos is absent")
 
 
@@ -99,11 +100,11 @@ def check_parity(
     "size_hw",
     [
         (300, 300),
-        pytest.param((97, 640), marks=pytest.mark.slow),
-        pytest.param((96, 96), marks=pytest.mark.slow),
-        pytest.param((160, 160), marks=pytest.mark.slow),
-        pytest.param((301, 512), marks=pytest.mark.slow),
-        pytest.param((384, 384), marks=pytest.mark.slow),
+        (97, 640),
+        (96, 96),
+        (160, 160),
+        (301, 512),
+        (384, 384),
     ],
 )
 def test_the_embedded_file_computes_what_torch_does(
@@ -159,7 +160,6 @@ def nodes_and_weights(proto: onnx.ModelProto) -> list[object]:
     return facts
 
 
-@pytest.mark.slow
 def test_a_new_export_equals_the_embedded_file() -> None:
     embedded = onnx.load(COCO_FLOAT)
     model, card = load(WEIGHTS)
@@ -195,7 +195,6 @@ def test_batch_norms_are_gone_and_only_convolutions_are_halves(small: onnx.Model
     assert {casts[name] for name in halves} == weights
 
 
-@pytest.mark.slow
 def test_fitted_anchors_are_in_the_file(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     low = rng.uniform(0, 0.5, (400, 2))

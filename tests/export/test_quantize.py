@@ -86,6 +86,7 @@ def test_anchors_and_decoding_stay_in_float(embedded: ModelProto) -> None:
     assert checked > 100
 
 
+@pytest.mark.slow
 @needs_photos
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_int8_sees_what_float_sees(engine: str) -> None:

@@ -53,6 +53,7 @@ def judged_by(monkeypatch: pytest.MonkeyPatch, ap: Callable[[Path], float]) -> N
     monkeypatch.setattr(verified.Held, "average_precision", lambda held, path: ap(path))
 
 
+@pytest.mark.slow
 def test_layers_are_kept_until_the_drop_is_within_bounds(
     tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +107,7 @@ def bias_of(proto: onnx.ModelProto) -> float:
     return float(numpy_helper.to_array(tensors["model.backbone.stem.conv.bias"])[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("learned", "views", "kept"),
     [

@@ -77,6 +77,7 @@ def test_all_layers_back_is_the_float_network(
     assert drift(wanted, outputs(mended, batches)) < 1e-4
 
 
+@pytest.mark.slow
 def test_the_layer_that_is_off_is_found(
     int8: ModelProto, floats: ModelProto, batches: list[np.ndarray]
 ) -> None:
