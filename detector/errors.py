@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# What torch and the system say when memory is short, in parts.
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "bad alloc")
+
 
 class DetectorError(Exception):
     """A mistake the user can mend; the command line prints it without a stack trace.
@@ -20,3 +23,9 @@ class SourceLostError(DetectorError):
     """A camera or stream that went away and did not come back within the tries allowed."""
 
     exit_code = 3
+
+
+def no_memory(error: BaseException) -> bool:
+    """Whether an error of Python's or torch's says that memory ran out."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(part in text for part in _NO_MEMORY)

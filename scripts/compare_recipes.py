@@ -87,7 +87,11 @@ def _train(source: str, options: str, seed: int, pictures: int, own_val: bool) -
         train, val = split_dataset(train, KEPT_OUT, seed)
     settings = tyro.cli(Settings, args=shlex.split(options))
     settings = dataclasses.replace(
-        settings, data=source, seed=seed, epochs=pictures / len(train.examples)
+        settings,
+        data=source,
+        seed=seed,
+        epochs=pictures / len(train.examples),
+        size=settings.size or 300,  # the same for all, unless a recipe is about that
     )
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()

@@ -8,13 +8,15 @@ eight views (`detector.export.held`) hardly does.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import tyro
 
 from detector import metadata
 from detector.data.load import load_splits
-from detector.export.held import MOST_LOOKS, Held
+from detector.export.held import MOST_LOOKS, Held, thinned
+from detector.export.verified import HELD
 
 
 def main(
@@ -23,7 +25,7 @@ def main(
     data: tyro.conf.Positional[str],
     /,
 ) -> None:
-    """Measure both on the val split.
+    """Measure both on the val split, or on 200 of its pictures.
 
     Args:
         floats: The float model file.
@@ -31,6 +33,7 @@ def main(
         data: A data card or a folder.
     """
     val = load_splits(data)["val"]
+    val = replace(val, examples=tuple(thinned(val.examples, HELD)))
     side = metadata.read(floats).input_size
     for looks in (1, MOST_LOOKS):
         held = Held(val, side, looks)

@@ -49,7 +49,10 @@ def main(
         raise DetectorError(f"{out}: is there already; name a new folder")
     parts = split_dataset(load_splits(data)["train"], KEPT_OUT, 0)
     for name, part, rounds in zip(("train", "val"), parts, (side**2 // 2, side // 2), strict=True):
-        table = grids(part, side, rounds, out / name / "images")
+        if len(part.examples) < side**2:
+            have = f"{len(part.examples)} pictures for {name}"
+            raise DetectorError(f"{data}: {have}, fewer than a grid has: choose a smaller --side")
+        table = grids(part, side, max(1, rounds), out / name / "images")
         write_whole(out / name / "instances.json", json.dumps(table).encode(), "OUT")
         print(f"{name}: {len(table['images'])} grids, {len(table['annotations'])} boxes")
     card = CARD.format(name=f"{open_card(data).name}-{side}x{side}")
@@ -57,7 +60,10 @@ def main(
 
 
 def grids(part: Dataset, side: int, rounds: int, folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Write grids of side x side pictures, each picture once a round; their labels, as COCO has."""
+    """Write grids of side x side pictures; their labels, as COCO has them.
+
+    A picture is in one grid a round, or, of those that fill none, in none.
+    """
     folder.mkdir(parents=True)
     rng, names = random.Random(1), part.class_names
     table: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}

@@ -91,7 +91,8 @@ class Export:
         own = card.input_size or model.anchors.native_size
         size = in_range("size", own if self.size is None else self.size, *SIZES)
         interface = (self.input, self.outputs, self.precision)
-        whole = Order(model.eval(), replace(card, input_size=size), size, *interface)
+        card = replace(card, input_size=size)
+        whole = Order(model.eval(), card, size, *interface, top_k=card.top_k)
         if not (names := split_names(self.classes or ())):
             return whole, whole
         model, card = keep_classes(whole.model, whole.card, names)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Quantize:
     """A float model file into its int8 form, with both measured (docs/int8.md).
 
-    With --data the training pictures calibrate it and decide which layers stay in float, and the
-    val pictures say how good both files are. Needs the train extra.
+    With --data the training pictures calibrate it and decide whether it is fine-tuned and which
+    layers stay in float, and the val pictures say how good both files are. Needs the train extra.
     """
 
     model: tyro.conf.Positional[Path]
@@ -67,6 +67,12 @@ class Quantize:
     def _check(self) -> None:
         if not self.max_drop >= 0:
             raise DetectorError(f"--max-drop {self.max_drop:g}: expected points of AP, 0 or more")
+        chosen = (self.max_drop, self.fine_tune, self.views) != (MAX_DROP, True, VIEWS)
+        if self.data is None and chosen:
+            raise DetectorError(
+                "--max-drop, --fine-tune, --views: need --data; pictures without labels cannot "
+                "tell what int8 loses"
+            )
         if self.views < 1:
             raise DetectorError(f"--views {self.views}: expected 1 or more")
 

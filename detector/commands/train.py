@@ -53,7 +53,7 @@ class Train(Settings):
 
     def _train(self, settings: Settings, machine: Machine) -> int:
         """The same in this process, which may be one of several that train together."""
-        from detector.training import distributed, launch, run
+        from detector.training import distributed, launch, plan, run
         from detector.training.finish import finish
         from detector.training.folder import claim, write_settings
         from detector.training.mishaps import resumable
@@ -63,6 +63,7 @@ class Train(Settings):
             data = run.load(settings)
             folder = self.resume or self.out / (self.name or data.name)
             settings = run.sized(settings, data)
+            plan.check(settings, machine)  # once more, with its size
             if self.resume is None and launch.is_first():
                 claim(folder, overwrite=self.overwrite)
                 write_settings(folder, settings, command)

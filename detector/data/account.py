@@ -6,12 +6,12 @@ from collections.abc import Collection
 
 from detector.data.class_names import alike
 from detector.data.example import Dataset, Example, Problem
-from detector.metadata import MAX_TOP_K
 
 _PICTURE_LEFT_OUT = frozenset({"picture-left-out", "unreadable-picture", "unlisted-picture"})
 SHOWN = 10  # names, at most
 # So many detections of a class in a picture COCO's AP looks at.
 MOST_FOUND = 100
+MOST_SHOWN = 1000  # time for non-maximum suppression grows with its square
 
 
 def counted(number: int, what: str) -> str:
@@ -42,8 +42,7 @@ def account(train: Dataset, val: Dataset) -> list[str]:
     if crowds := [n for n in map(_wanted, [*train.examples, *val.examples]) if n > MOST_FOUND]:
         lines.append(
             f"{counted(len(crowds), 'picture')} with more than {MOST_FOUND} objects, up to "
-            f"{max(crowds)}: AP counts the best {MOST_FOUND} of a class and so stays low; "
-            f"a model trained on these shows up to {shown_at_most(train)} (--top-k)"
+            f"{max(crowds)}: AP counts the best {MOST_FOUND} of a class and so stays low"
         )
     if pairs := [f"'{name}' and '{other}'" for name, other in alike(names)]:
         lines.append(
@@ -58,7 +57,7 @@ def account(train: Dataset, val: Dataset) -> list[str]:
 def shown_at_most(train: Dataset) -> int:
     """How many detections a picture a model should show that learned from these."""
     most = max(map(_wanted, train.examples), default=0)
-    return min(max(MOST_FOUND, 2 * most), MAX_TOP_K)
+    return min(max(MOST_FOUND, 2 * most), MOST_SHOWN)
 
 
 def _wanted(example: Example) -> int:

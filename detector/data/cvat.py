@@ -19,7 +19,9 @@ from detector.data.xml_safe import children
 from detector.errors import DetectorError
 
 _EXPECTED = "expected 'CVAT for images 1.1'"
-_SUBSET = re.compile(r"""<image\s[^<>]*\bsubset=["']([^"'<>/\\]{1,80})["']""")
+_IMAGE = re.compile(r"<image\s[^<>]*>")
+_SUBSET = re.compile(r"""\ssubset=["']([^"'<>/\\]{1,80})["']""")
+NO_SUBSET = "(none)"  # as a subset's name in a path: images without one
 
 
 def is_cvat(path: Path) -> bool:
@@ -30,17 +32,21 @@ def is_cvat(path: Path) -> bool:
 def subset_splits(files: Sequence[Path]) -> Splits:
     """Subsets of a CVAT project called train, val or test, each as a path `annotations.xml/Train`.
 
+    Images without a subset, of tasks that nobody assigned, are for training where others have one.
     Files that cannot be read have none; whoever reads them whole says why.
     """
     splits: Splits = {}
     for path in files:
         try:
-            names = dict.fromkeys(_SUBSET.findall(read_text(path)))
+            images = _IMAGE.findall(read_text(path))
         except ValueError:
             continue
-        for name in names:
-            if split := split_of(name):
-                splits[split] = (*splits.get(split, ()), path / name)
+        named = [match[1] if (match := _SUBSET.search(image)) else "" for image in images]
+        known = {name: split for name in dict.fromkeys(named) if (split := split_of(name))}
+        if known and "" in named:
+            known[NO_SUBSET] = "train"
+        for name, split in known.items():
+            splits[split] = (*splits.get(split, ()), path / name)
     return splits
 
 
@@ -108,14 +114,18 @@ def _read_image(node: ET.Element, subset: str | None, found: _Found) -> None:
     """Add a listed picture with its boxes, or why it is left out."""
     name, own = node.get("name", ""), node.get("subset", "")
     where = f"{found.tree.show(found.path)} image {name[:200] or node.get('id', '')[:20]}"
-    mine = subset is None or fold(own) == fold(subset)
+    mine = subset is None or fold(own) == fold("" if subset == NO_SUBSET else subset)
     said: list[Problem] = []
     # Pictures of a project lie in a folder for each subset.
     picture = named_picture(
         f"{own}/{name}" if own and name else name, found.path, found.pictures, where, said
     )
     if not mine:
-        found.other |= {picture} if isinstance(picture, Path) else set()
+        if isinstance(picture, Path):
+            found.other.add(picture)
+            if own and split_of(own) is None:
+                message = f"of subset '{own[:80]}', which is neither train, val nor test; not used"
+                found.problems.append(Problem("unlisted-picture", where, message, picture))
         return
     found.problems += said
     if isinstance(picture, str):

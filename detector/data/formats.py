@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from detector.data.coco import is_coco, read_coco
@@ -105,7 +105,8 @@ def open_folder(
 def _formats(tree: Tree, pictures: PictureIndex) -> dict[str, str]:
     """The formats a tree has labels of, each with an example file.
 
-    A CSV counts only when nothing else does: beside XML it is a table made from it.
+    A CSV counts only when nothing else does: beside XML it is a table made from it. So do LabelMe's
+    and CVAT's files: beside another format they are what that was exported from.
     """
     if tree.main is not None:
         files: Sequence[Path] = (tree.main,)
@@ -115,13 +116,18 @@ def _formats(tree: Tree, pictures: PictureIndex) -> dict[str, str]:
     for name, suffix, is_it in (
         ("voc", ".xml", is_voc),
         ("coco", ".json", is_coco),
-        ("labelme", ".json", is_labelme),
-        ("cvat", ".xml", is_cvat),
     ):
         if first := next(filter(is_it, tree.having(suffix)), None):
             found[name] = tree.show(first)
     if is_yolo(tree, pictures):
         found["yolo"] = "text files named like pictures"
+    if not found:
+        for name, suffix, is_it in (
+            ("labelme", ".json", is_labelme),
+            ("cvat", ".xml", is_cvat),
+        ):
+            if first := next(filter(is_it, tree.having(suffix)), None):
+                found[name] = tree.show(first)
     if not found and has_blank_labels(tree, pictures):
         found["yolo"] = "empty text files named like pictures"
     if not found and (table := next((p for p in tree.having(".csv") if is_csv(p)), None)):
@@ -199,13 +205,13 @@ def _merge(tree: Tree, tables: Sequence[Path], parts: Sequence[Dataset]) -> Data
                     f"{tree.root}: {tree.show(other)} and {tree.show(table)} both label "
                     f"{example.path.name}; expected one: name it instead of the folder"
                 )
-    merged = concatenate(parts)
-    used = tuple(
-        problem
-        for problem in merged.problems
-        if problem.kind != "unlisted-picture" or problem.path not in owner
-    )
-    return Dataset(merged.examples, merged.class_names, used)
+    return _without_unlisted(concatenate(parts), owner)
+
+
+def _without_unlisted(part: Dataset, used: Container[Path]) -> Dataset:
+    """Without the word that pictures are not used that another label file has."""
+    problems = tuple(p for p in part.problems if p.kind != "unlisted-picture" or p.path not in used)
+    return replace(part, problems=problems)
 
 
 def read_splits(folder: Folder, splits: Splits) -> dict[str, Dataset]:
@@ -225,7 +231,8 @@ def read_splits(folder: Folder, splits: Splits) -> dict[str, Dataset]:
                 whole = whole or read_all(folder)
                 parts.append(_choose(whole, source))
         found[name] = concatenate(parts)
-    return found
+    used = {example.path for part in found.values() for example in part.examples}
+    return {name: _without_unlisted(part, used) for name, part in found.items()}
 
 
 def _choose(whole: Dataset, source: Path) -> Dataset:

@@ -18,10 +18,18 @@ from detector.detections import Detections
 from detector.errors import DetectorError
 from detector.evaluation.analysis import Picture
 from detector.images import read_image
+from detector.metadata import TOP_K
 from detector.predictor import Timing
 
 # COCO ranks all of a picture's detections: thresholds that a user would set cost AP.
 SCORE = 0.001
+
+
+def counted_by_ap(top_k: int, classes: int) -> int:
+    """How many detections of a picture can count: COCO's AP looks at 100 of a class."""
+    return min(top_k, TOP_K * classes)
+
+
 In = TypeVar("In")
 Out = TypeVar("Out")
 

@@ -18,12 +18,14 @@ from torch import Tensor
 from detector.data.augment import flipped_view, training_views
 from detector.data.example import Example
 from detector.data.loading import Pictures, Stream, collate
+from detector.export.frames import BUDGET
 from detector.export.graph_network import GraphNetwork
+from detector.export.int8_options import BATCH
 from detector.training.recipe import lr_factor
 
 # LR is in parts of a channel's largest weight, of which int8 makes 127 steps. Of 1e-4, 3e-4, 1e-3
 # and 4e-3 the first came closest to float, with MobileNetV1 0.25 on held-back pictures.
-BATCH, LR, WARMUP, CALM, CLIP = 16, 1e-4, 0.1, 0.1, 10.0
+LR, WARMUP, CALM, CLIP = 1e-4, 0.1, 0.1, 10.0
 FULL_SIDE = 300  # px: MobileNetV2 takes 4 GB then; larger pictures come in smaller batches
 EVERY = 10  # steps between two lines of news
 Say = Callable[[str], None]
@@ -42,19 +44,21 @@ def fine_tune(
     examples: Sequence[Example],
     side: int,
     views: int,
+    batch: int,
     say: Say,
 ) -> Tuned | None:
     """The int8 graph after `views` random views of the pictures; None where the loss left sense.
 
-    Both graphs are left as they are. floats: what int8 was made from. Labels are looked at by the
-    random crops alone. Raises DetectorError when no picture can be read.
+    Both graphs are left as they are. batch: views at once, fewer where they are large. floats: what
+    int8 was made from. Labels are looked at by the random crops alone. Raises DetectorError when no
+    picture can be read.
     """
     student, teacher = GraphNetwork(int8, floats), GraphNetwork(floats, floats)
-    batch = min(BATCH, max(2, round(BATCH * (FULL_SIDE / side) ** 2)))
+    batch = max(1, min(batch, round(BATCH * (FULL_SIDE / side) ** 2)))
     steps = math.ceil(views / batch)
     calm_from = round((1 - CALM) * steps) * batch
     augment = training_views(side), flipped_view(side)
-    feed = Stream(Pictures(examples, side), *augment, seed=0, calm_from=calm_from)
+    feed = Stream(Pictures(examples, side, BUDGET), *augment, seed=0, calm_from=calm_from)
     moved = torch.optim.AdamW(student.parameters(), lr=LR, weight_decay=0.0)
     for step in range(steps):
         for group in moved.param_groups:

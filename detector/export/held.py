@@ -16,7 +16,7 @@ from detector.data.example import Dataset, Example
 from detector.data.loading import Pictures
 from detector.detections import select
 from detector.evaluation.analyse import analyse
-from detector.evaluation.run import SCORE, Seen, collect
+from detector.evaluation.run import SCORE, Seen, collect, counted_by_ap
 from detector.export.frames import BUDGET, Frames, UInt8
 from detector.predictor import Detector
 
@@ -30,9 +30,8 @@ class Held:
     """Labelled pictures as a network of `side` pixels takes them; unreadable ones are left out.
 
     looks: how often each is looked at, as it is and then in nearby views (`nearby_view`), always
-    the same ones. What rounding happens to do to one view of 40 pictures moves their AP by two
-    points either way, which is no reason to ship a file; in eight views that is a third
-    (docs/int8.md).
+    the same ones, shrunk as training has them. AP of one view of 40 pictures moves by points either
+    way when only rounding changes, of eight views hardly (docs/int8.md).
     """
 
     def __init__(self, data: Dataset, side: int, looks: int = 1) -> None:
@@ -50,7 +49,7 @@ class Held:
         """
         detector = Detector(model, score=SCORE)
         names = detector.class_names
-        limits = (SCORE, detector.iou, detector.top_k)
+        limits = (SCORE, detector.iou, counted_by_ap(detector.top_k, len(names)))
 
         def seen() -> Iterator[tuple[Example, Seen]]:
             whole = zip(self.data.examples, self.frames, self.frames.sizes_wh, strict=True)
@@ -62,9 +61,14 @@ class Held:
         return analyse(run.pictures, self.data.class_names, worst=0).figures["AP"]
 
 
-def looks(count: int) -> int:
-    """How often to look at each of `count` pictures: until they are ENOUGH, MOST_LOOKS at most."""
-    return max(1, min(MOST_LOOKS, math.ceil(ENOUGH / count)))
+def looks(count: int, side: int) -> int:
+    """How often to look at each of `count` pictures: until they are ENOUGH, MOST_LOOKS at most.
+
+    Nor more than fit into BUDGET bytes, at `side` pixels.
+    """
+    count = max(count, 1)
+    fit = 1 + BUDGET // (3 * side * side * count)
+    return min(MOST_LOOKS, math.ceil(ENOUGH / count), fit)
 
 
 def _nearby(

@@ -14,12 +14,12 @@ import onnx
 
 from detector import metadata
 from detector.data.account import counted, listed
-from detector.data.example import Dataset
-from detector.errors import DetectorError
-from detector.export.fine_tune import fine_tune
+from detector.data.example import Dataset, Example
+from detector.errors import DetectorError, OutOfMemoryError, no_memory
+from detector.export.fine_tune import Tuned, fine_tune
 from detector.export.frames import Frames
 from detector.export.held import Held, divide, looks, thinned
-from detector.export.int8_options import MAX_DROP, VIEWS
+from detector.export.int8_options import BATCH, MAX_DROP, VIEWS
 from detector.export.quantize import float_graph, int8_graph, with_notes
 from detector.export.restore import int8_layers, restore
 from detector.export.sensitivity import Batches, ranked
@@ -98,21 +98,27 @@ class Trial:
 
 
 def quantize_to_drop(
-    path: Path, train: Dataset, name: str, say: Say, max_drop: float = MAX_DROP, views: int = VIEWS
+    path: Path,
+    train: Dataset,
+    name: str,
+    say: Say,
+    max_drop: float = MAX_DROP,
+    views: int = VIEWS,
+    batch: int = BATCH,
 ) -> Int8:
     """The int8 form of a float model file that loses at most max_drop AP on held-back pictures.
 
-    Where all layers in int8 lose more, they learn on `views` views (0 for none), and where that is
-    not enough, layers go back into float. train: labelled pictures like those in use, called
-    `name`; a part calibrates, the rest decides. Those that the figure of merit is measured on are
-    not to be among them. Raises DetectorError for files that cannot be quantised and when no
-    picture can be read.
+    Where all layers in int8 lose more, they learn on `views` views (0 for none), at most `batch` at
+    once, and where that is not enough, layers go back into float. train: labelled pictures like
+    those in use, called `name`; a part calibrates, the rest decides. Those that the figure of merit
+    is measured on are not to be among them. Raises DetectorError for files that cannot be quantised
+    and when no picture can be read.
     """
     side = metadata.read(path).input_size
     rest, judging = divide(train)
     frames = Frames([example.path for example in thinned(rest, CALIBRATION)], side)
     judging = thinned(judging, HELD)
-    held = Held(replace(train, examples=tuple(judging)), side, looks(len(judging)))
+    held = Held(replace(train, examples=tuple(judging)), side, looks(len(judging), side))
     if not (len(frames) and len(held)):
         raise DetectorError(
             f"quantize: none of {counted(len(train.examples), 'training picture')} can be read"
@@ -123,17 +129,43 @@ def quantize_to_drop(
         plain = int8_graph(floats, frames)
     shown = [frames[i] for i in thinned(range(len(frames)), RANKED)]
     trial = Trial(path, note, held, held.average_precision(path), shown, max_drop, say)
-    made = Attempts(plain, floats, trial)
-    lost = made.drop_with(0)
+    first = Attempts(plain, floats, trial)
+    lost = first.drop_with(0)
     if lost > max_drop and views:
         say(f"{_too_much(lost, trial)}: fine-tuning")
-        tuned = fine_tune(plain, floats, thinned(rest, views), side, views, say)
-        learned = Attempts(*tuned, trial, views) if tuned else None
-        if learned is None:
-            say("fine-tuning went astray and is left out")
-        elif learned.drop_with(0) < lost:
-            made = learned
-    return replace(within_drop(made), plain_drop=lost)
+        tuned = _tuned(plain, floats, thinned(rest, views), side, views, batch, say)
+        learned = Attempts(*tuned, trial, views) if tuned else first
+        if learned.drop_with(0) < lost:
+            made = replace(within_drop(learned), plain_drop=lost)
+            if (
+                made.drop <= max_drop
+            ):  # not sure: with all layers back it is not quite the float file
+                return made
+    return replace(within_drop(first), plain_drop=lost)
+
+
+def _tuned(
+    plain: onnx.ModelProto,
+    floats: onnx.ModelProto,
+    examples: Sequence[Example],
+    side: int,
+    views: int,
+    batch: int,
+    say: Say,
+) -> Tuned | None:
+    """What `fine_tune` makes; None where it fails, and it is said why."""
+    try:
+        tuned = fine_tune(plain, floats, examples, side, views, batch, say)
+    except OutOfMemoryError:  # a single picture: the next step would meet it, too
+        raise
+    except (MemoryError, RuntimeError) as error:
+        if not no_memory(error):
+            raise
+        say("out of memory in fine-tuning, which is left out")
+        return None
+    if tuned is None:
+        say("fine-tuning went astray and is left out")
+    return tuned
 
 
 class Attempts:

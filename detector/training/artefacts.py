@@ -15,7 +15,7 @@ from detector.data.example import Dataset
 from detector.evaluation.analysis import Analysis
 from detector.evaluation.metrics import as_metrics
 from detector.export.faithful import faithful_onnx
-from detector.export.int8_options import MAX_DROP, VIEWS
+from detector.export.int8_options import BATCH, MAX_DROP, VIEWS
 from detector.export.onnx import write
 from detector.export.verified import Int8, quantize_to_drop
 from detector.model import checkpoint
@@ -53,10 +53,12 @@ def write_models(
     train: Dataset,
     val: Dataset,
     say: Callable[[str], None],
+    batch: int = BATCH,
 ) -> list[ModelFile]:
     """weights.safetensors, model.onnx and model-int8.onnx, the latter two measured on all of val.
 
-    card.trained_on: what the data is called. DetectorError where a file cannot be written.
+    card.trained_on: what the data is called. batch: pictures to learn from at once, where int8
+    needs that. DetectorError where a file cannot be written.
     """
     checkpoint.save(folder / WEIGHTS, model, card)
     say("writing model.onnx and measuring it")
@@ -64,9 +66,9 @@ def write_models(
     proto = faithful_onnx(model, card, train.examples, say)
     files = [_write_measured(float_path, proto, card.trained_on, val)]
     say("quantising to int8 on training pictures and measuring it")
-    files.append(
-        write_int8(float_path, folder / INT8, train, val, card.trained_on, files[0].measured, say)
-    )
+    data = train, val, card.trained_on
+    floats = files[0].measured
+    files.append(write_int8(float_path, folder / INT8, *data, floats, say, batch=batch))
     return files
 
 
@@ -80,14 +82,15 @@ def write_int8(
     say: Callable[[str], None],
     max_drop: float = MAX_DROP,
     views: int = VIEWS,
+    batch: int = BATCH,
 ) -> ModelFile:
     """The int8 form of a float file, which does as `floats` says on val, measured on all of val.
 
-    train decides which layers are int8, never val. name: what the data is called. max_drop,
-    views: see `quantize_to_drop`, whose DetectorErrors it raises, and others for a place that
+    train decides which layers are int8, never val. name: what the data is called. max_drop, views,
+    batch: see `quantize_to_drop`, whose DetectorErrors it raises, and others for a place that
     cannot be written.
     """
-    int8 = quantize_to_drop(float_path, train, name, say, max_drop, views)
+    int8 = quantize_to_drop(float_path, train, name, say, max_drop, views, batch)
     say(int8.sentence())
     annotate(int8.proto, {**int8.notes(), "float_ap": f"{floats.analysis.figures['AP']:.2f}"})
     return replace(_write_measured(out, int8.proto, name, val), int8=int8)

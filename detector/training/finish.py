@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from detector.export.int8_options import BATCH
 from detector.model.checkpoint import ModelCard
 from detector.training import artefacts
 from detector.training.callbacks import BEST, Pace
@@ -23,7 +24,8 @@ CLASSES_NAMED = 20
 def finish(settings: Settings, folder: Path, data: Data, pace: Pace, command: str) -> str:
     """Write what a run leaves, from its best.ckpt; returns the command that tries it."""
     model, card = load_network(folder / BEST)
-    files = artefacts.write_models(folder, model, card, data.train, data.val, say)
+    batch = min(settings.batch, BATCH)
+    files = artefacts.write_models(folder, model, card, data.train, data.val, say, batch)
     steps, seconds = pace.best_step, pace.clock.spent or pace.clock.elapsed()
     about: dict[str, object] = {
         "data": data.name,

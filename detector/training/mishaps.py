@@ -7,15 +7,12 @@ import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from detector.errors import DetectorError, OutOfMemoryError
+from detector.errors import DetectorError, OutOfMemoryError, no_memory
 from detector.training.callbacks import LAST
 from detector.training.feed import stuck
 from detector.training.folder import read_command
 from detector.training.options import Settings
 from detector.training.plan import SIZES
-
-# What torch and the system say when memory is short, in parts.
-NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "bad alloc")
 
 
 class TooLargeError(DetectorError):
@@ -30,13 +27,12 @@ def short_memory(settings: Settings, folder: Path) -> Iterator[None]:
     except OutOfMemoryError:  # a single picture, which no other batch makes smaller
         raise
     except (MemoryError, RuntimeError) as error:
-        text = str(error).lower()
         if isinstance(error, RuntimeError) and stuck(error):
             raise DetectorError(
                 "a process that prepares pictures hangs or was killed (out of memory?); use "
                 "--workers 0, or fewer"
             ) from error
-        if not isinstance(error, MemoryError) and not any(part in text for part in NO_MEMORY):
+        if not no_memory(error):
             raise
         raise TooLargeError(
             f"out of memory with --batch {settings.batch} at {settings.size} px; "

@@ -12,24 +12,25 @@ from detector.data.example import Dataset
 from detector.data.loading import clipped
 from detector.data.picture_size import displayed_size
 from detector.training.options import Settings
+from detector.training.plan import SIZES
 from detector.training.start import native_size
 
 Float = npt.NDArray[np.float64]
 WANTED_PX = 75  # the median object's side, see docs/training.md, "Input size"
 LARGEST = 512  # 2.9 times the work of 300 px; beyond it pictures are better cut into tiles
 STEP = 32
-MOST = 2000  # pictures whose boxes are looked at
+MOST = 200  # pictures with boxes that are looked at: of a PNG or TIFF all has to be read
 
 
 def sized(settings: Settings, train: Dataset) -> tuple[Settings, str]:
     """The settings with a size, and a line that says why it is a larger one, or "".
 
     That of the weights, or as much more, up to LARGEST, as brings the median object to WANTED_PX.
-    Only headers of pictures are read. Raises DetectorError for weights that cannot be used.
+    Raises DetectorError for weights that cannot be used.
     """
     if settings.size:
         return settings, ""
-    native = native_size(settings.weights)
+    native = min(max(native_size(settings.weights), SIZES[0]), SIZES[1])
     sides = object_sides(train) * native
     size = enough(float(np.median(sides)), native) if len(sides) else native
     chosen = dataclasses.replace(settings, size=size)
@@ -54,11 +55,10 @@ def object_sides(data: Dataset) -> Float:
 
     Pictures without a readable header are left out: whoever decodes them says so.
     """
-    every = -(-len(data.examples) // MOST) or 1
+    boxed = [example for example in data.examples if len(example.labels)]
+    every = -(-len(boxed) // MOST) or 1
     found = [np.zeros(0)]
-    for example in data.examples[::every]:
-        if not len(example.labels):
-            continue
+    for example in boxed[::every]:
         with contextlib.suppress(ValueError):
             size_wh = displayed_size(example.path)
             boxes, whole = clipped(example.xyxy, size_wh, (1.0, 1.0))

@@ -31,6 +31,8 @@ def refused(words, capsys) -> str:
         (COCO_FLOAT, ["--data", "empty", "--max-drop", "-1"], "--max-drop -1: expected points"),
         (COCO_FLOAT, ["--data", "empty", "--max-drop", "nan"], "--max-drop nan: expected points"),
         (COCO_FLOAT, ["--data", "empty", "--views", "0"], "--views 0: expected 1 or more"),
+        (COCO_FLOAT, ["--pictures", "empty", "--no-fine-tune"], "--views: need --data"),
+        (COCO_FLOAT, ["--pictures", "empty", "--max-drop", "5"], "--views: need --data"),
         (COCO_INT8, ["--data", "empty"], "is int8 already"),
         ("absent.onnx", ["--data", "empty"], "no such model file"),
         (COCO_FLOAT, ["--data", "empty", "--out", "no/where.onnx"], "there is no folder"),

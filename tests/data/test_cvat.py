@@ -243,6 +243,31 @@ def test_subsets_are_splits_where_the_pictures_lie_in_one_folder(
     assert kinds(splits["val"]) == {"unlisted-picture": 1, "label-without-picture": 1}
 
 
+def test_images_of_no_subset_train_and_those_of_another_are_told(
+    tmp_path: Path, picture, text
+) -> None:
+    for n in range(4):
+        picture(f"images/{n}.jpg", seed=n)
+    listed = [("0", ""), ("1", " subset='val'"), ("2", ""), ("3", " subset='Holdout'")]
+    images = [image(f"{n}.jpg", box(1, 2, 3, 4), more=more) for n, more in listed]
+    text("annotations.xml", cvat(*images))
+    splits = load_splits(tmp_path)
+    names = {name: [e.path.stem for e in part.examples] for name, part in splits.items()}
+    assert names == {"train": ["0", "2"], "val": ["1"]}
+    for part in splits.values():
+        assert [p.message for p in part.problems] == [
+            "of subset 'Holdout', which is neither train, val nor test; not used"
+        ]
+
+
+def test_a_picture_of_another_file_is_not_called_unused(tmp_path: Path, picture, text) -> None:
+    for name in ("a", "b"):
+        picture(f"images/{name}.jpg")
+    for name, stem in (("train", "a"), ("val", "b")):
+        text(f"labels/{name}.xml", cvat(image(f"{stem}.jpg", box(1, 2, 3, 4))))
+    assert all(part.problems == () for part in load_splits(tmp_path).values())
+
+
 def test_files_named_after_splits_and_lists(tmp_path: Path, picture, text) -> None:
     for name in ("a", "b"):
         picture(f"images/{name}.jpg")

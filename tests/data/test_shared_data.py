@@ -112,9 +112,7 @@ def test_mango_boxes_lie_in_their_pictures(shared_data: Path) -> None:
 
 
 def test_a_folder_of_several_formats_is_refused(shared_data: Path) -> None:
-    with pytest.raises(
-        DetectorError, match=r"labels in 5 formats: voc .*coco .*labelme .*cvat .*yolo"
-    ):
+    with pytest.raises(DetectorError, match=r"labels in 3 formats: voc .*coco .*yolo"):
         read(shared_data / "voc-100")
     with pytest.raises(DetectorError, match=r"no labels found \(11 \.jpg\)"):
         read(shared_data / "photos")

@@ -50,15 +50,12 @@ def constants(graph: onnx.ModelProto) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_it_learns_and_keeps_the_graph(
-    few: tuple[Example, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_learns_and_keeps_the_graph(few: tuple[Example, ...]) -> None:
     """The embedded int8 file at 96 px: nothing but integers, scales and biases is another."""
-    monkeypatch.setattr(module, "BATCH", 4)
     int8, floats = onnx.load(COCO_INT8), float_graph(COCO_FLOAT)
     before = constants(int8)
     said: list[str] = []
-    made = fine_tune(int8, floats, few, 96, 10, said.append)
+    made = fine_tune(int8, floats, few, 96, 10, 4, said.append)
     assert made is not None
     assert constants(int8) == before
     assert list(made.int8.graph.node) == list(int8.graph.node)
@@ -77,6 +74,5 @@ def test_a_loss_beyond_sense_ends_it(
     few: tuple[Example, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LR", float("inf"))
-    monkeypatch.setattr(module, "BATCH", 2)
     int8, floats = onnx.load(COCO_INT8), float_graph(COCO_FLOAT)
-    assert fine_tune(int8, floats, few, 96, 6, lambda line: None) is None
+    assert fine_tune(int8, floats, few, 96, 6, 2, lambda line: None) is None

@@ -54,9 +54,15 @@ def test_a_damaged_picture_is_looked_at_in_no_way(tmp_path: Path) -> None:
     assert {frame.shape for _, frame, _ in seen} == {(1, 32, 32, 3)}
 
 
-@pytest.mark.parametrize(("count", "times"), [(1, 8), (40, 8), (84, 4), (200, 2), (320, 1)])
-def test_many_pictures_need_fewer_looks(count: int, times: int) -> None:
-    assert looks(count) == times
+@pytest.mark.parametrize(
+    ("count", "side", "times"),
+    [
+        *((0, 300, 8), (1, 300, 8), (40, 300, 8), (84, 300, 4), (200, 300, 2), (320, 300, 1)),
+        *((40, 640, 6), (160, 640, 2), (400, 640, 1)),
+    ],
+)
+def test_many_pictures_and_large_ones_need_fewer_looks(count: int, side: int, times: int) -> None:
+    assert looks(count, side) == times
 
 
 @pytest.mark.slow

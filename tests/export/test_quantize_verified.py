@@ -135,7 +135,7 @@ def test_what_learned_is_taken_where_it_loses_less(
         first = learned if bias_of(proto) == 7 else 32.0
         return min(37.0, first + whole - len(int8_layers(proto)))
 
-    def tune(int8, floats, examples, side, views, say):
+    def tune(int8, floats, examples, side, views, batch, say):
         return with_bias(int8, 7), with_bias(floats, 7)
 
     judged_by(monkeypatch, ap)
@@ -145,6 +145,46 @@ def test_what_learned_is_taken_where_it_loses_less(
     assert (made.views, len(made.kept), made.plain_drop) == (views, kept, 5.0)
     assert made.sentence().startswith("fine-tuned on 64 views, ") == bool(views)
     assert made.sentence().endswith("held back, 5.00 AP lost without")
+
+
+@pytest.mark.slow
+def test_the_bound_holds_where_all_that_learned_is_not_enough(
+    tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What learned loses half a point even with all its layers in float, unlike the first."""
+    whole = len(quick)
+
+    def ap(path: Path) -> float:
+        if path == COCO_FLOAT:
+            return 37.0
+        proto = onnx.load(path)
+        put_back = whole - len(int8_layers(proto))
+        return min(36.5, 35.0 + put_back) if bias_of(proto) == 7 else min(37.0, 27.0 + put_back)
+
+    def tune(int8, floats, examples, side, views, batch, say):
+        return with_bias(int8, 7), with_bias(floats, 7)
+
+    judged_by(monkeypatch, ap)
+    monkeypatch.setattr(verified, "fine_tune", tune)
+    quick.remove("node__symbolic")
+    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, 0.3, 64)
+    assert (made.views, len(made.kept), made.drop) == (0, 10, 0.0)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't allocate memory: 9 bytes")])
+def test_too_little_memory_to_learn_costs_that_alone(
+    tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def tune(*_: object) -> None:
+        raise error
+
+    order = iter([37.0, 30.0, 37.0])
+    judged_by(monkeypatch, lambda path: next(order))
+    monkeypatch.setattr(verified, "fine_tune", tune)
+    said: list[str] = []
+    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", said.append, views=64)
+    assert (made.views, len(made.kept)) == (0, 1)
+    assert "out of memory in fine-tuning" in said[1]
 
 
 def test_what_is_within_the_drop_need_not_learn(
@@ -182,7 +222,7 @@ def test_layers_put_back_after_fine_tuning_keep_what_was_learned(
     judged_by(monkeypatch, ap)
     asked: list[object] = []
 
-    def tune(int8, floats, examples, side, views, say):
+    def tune(int8, floats, examples, side, views, batch, say):
         asked.extend([[one.path.stem for one in examples], side, views])
         return with_bias(int8, 7), with_bias(floats, 7)
 

@@ -1,5 +1,6 @@
 """The input size that a run chooses for itself."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -79,5 +80,7 @@ def test_weights_of_ones_own_come_with_their_size(tmp_path):
     large = data_of(tmp_path, (0, 0, 100, 50))
     assert sized(Settings(weights=str(path)), large)[0].size == 400
     assert sized(Settings(weights="none"), large)[0].size == 300
+    checkpoint.save(path, checkpoint.build(card), replace(card, input_size=800))
+    assert sized(Settings(weights=str(path)), large)[0].size == 640  # the most that can be learned
     with pytest.raises(DetectorError, match="no such file"):
         sized(Settings(weights="nowhere.ckpt"), large)
