@@ -17,8 +17,9 @@ from detector.serve.limits import Limits, Places, Refusal, drain, read_body
 from detector.serve.openapi import document
 
 Handler = Callable[[Request], Awaitable[Response]]
-# What `curl -T` and most programs send where nobody says what a file is.
-_UNSPECIFIC = ("", "application/octet-stream")
+# What programs send where nobody says what a file is: `curl -T` and most, `curl --data-binary` and
+# Python's urllib.
+_UNSPECIFIC = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 
 
 class Api:

@@ -52,7 +52,13 @@ def test_openapi_document_is_valid() -> None:
     validate(document(("cat", "dog"), Limits()))
 
 
-@pytest.mark.parametrize("kind", ["", "image/png", "IMAGE/JPEG; x=y", "application/octet-stream"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("", "image/png", "IMAGE/JPEG; x=y", "application/octet-stream"),
+        "application/x-www-form-urlencoded",  # curl --data-binary, Python's urllib
+    ],
+)
 def test_content_decides_the_format(served: Any, jpeg: bytes, kind: str) -> None:
     headers = {"Content-Type": kind} if kind else {}
     assert served.ask("POST", "/detect", jpeg, headers).status == 200
