@@ -23,8 +23,8 @@ from torch import nn
 
 from detector.benchmark.rounds import ratio, take_turns
 from detector.commands.quantize import pictures_in
+from detector.data.split import thinned
 from detector.export.frames import Frames
-from detector.export.held import thinned
 from detector.export.onnx import to_onnx, write
 from detector.export.quantize import float_graph, int8_graph, with_notes
 from detector.export.restore import int8_layers

@@ -15,7 +15,8 @@ import tyro
 
 from detector import metadata
 from detector.data.load import load_splits
-from detector.export.held import MOST_LOOKS, Held, thinned
+from detector.data.split import thinned
+from detector.export.held import MOST_LOOKS, Held
 from detector.export.verified import HELD
 
 

@@ -6,11 +6,10 @@ from collections.abc import Collection
 
 from detector.data.class_names import alike
 from detector.data.example import Dataset, Example, Problem
+from detector.metadata import TOP_K
 
 _PICTURE_LEFT_OUT = frozenset({"picture-left-out", "unreadable-picture", "unlisted-picture"})
 SHOWN = 10  # names, at most
-# So many detections of a class in a picture COCO's AP looks at.
-MOST_FOUND = 100
 MOST_SHOWN = 1000  # time for non-maximum suppression grows with its square
 
 
@@ -39,10 +38,10 @@ def account(train: Dataset, val: Dataset) -> list[str]:
         f"{len(val.examples):,} to judge by{drawn}; "
         f"{counted(len(names), 'class')}: {listed(names)}{numbers}"
     )
-    if crowds := [n for n in map(_wanted, [*train.examples, *val.examples]) if n > MOST_FOUND]:
+    if crowds := [n for n in map(_wanted, [*train.examples, *val.examples]) if n > TOP_K]:
         lines.append(
-            f"{counted(len(crowds), 'picture')} with more than {MOST_FOUND} objects, up to "
-            f"{max(crowds)}: AP counts the best {MOST_FOUND} of a class and so stays low"
+            f"{counted(len(crowds), 'picture')} with more than {TOP_K} objects, up to "
+            f"{max(crowds)}: AP counts the best {TOP_K} of a class and so stays low"
         )
     if pairs := [f"'{name}' and '{other}'" for name, other in alike(names)]:
         lines.append(
@@ -57,7 +56,7 @@ def account(train: Dataset, val: Dataset) -> list[str]:
 def shown_at_most(train: Dataset) -> int:
     """How many detections a picture a model should show that learned from these."""
     most = max(map(_wanted, train.examples), default=0)
-    return min(max(MOST_FOUND, 2 * most), MOST_SHOWN)
+    return min(max(TOP_K, 2 * most), MOST_SHOWN)
 
 
 def _wanted(example: Example) -> int:

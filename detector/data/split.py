@@ -1,9 +1,10 @@
-"""A split of our own: seeded, classes balanced, near-duplicate pictures on one side."""
+"""A split of our own: seeded, classes balanced, near-duplicate pictures on one side; a sample."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from detector.data.near_duplicates import group_pictures, hash_pictures
 from detector.errors import DetectorError
 
 Float64 = npt.NDArray[np.float64]
+Item = TypeVar("Item")
 
 
 def split_dataset(dataset: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Dataset]:
@@ -106,3 +108,9 @@ def _rarest_first(table: Float64, total: Float64, seed: int) -> list[int]:
     rarity = np.where(table > 0, total, np.inf).min(1)
     chance = np.random.default_rng(seed).permutation(len(table))
     return [int(i) for i in np.lexsort((chance, rarity))]
+
+
+def thinned(items: Sequence[Item], most: int) -> list[Item]:
+    """At most `most` of the items, evenly spread."""
+    step = max(1.0, len(items) / most)
+    return [items[int(i * step)] for i in range(min(most, len(items)))]

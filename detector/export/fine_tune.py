@@ -18,6 +18,7 @@ from torch import Tensor
 from detector.data.augment import flipped_view, training_views
 from detector.data.example import Example
 from detector.data.loading import Pictures, Stream, collate
+from detector.errors import OutOfMemoryError, no_memory
 from detector.export.frames import BUDGET
 from detector.export.graph_network import GraphNetwork
 from detector.export.int8_options import BATCH
@@ -47,18 +48,37 @@ def fine_tune(
     batch: int,
     say: Say,
 ) -> Tuned | None:
-    """The int8 graph after `views` random views of the pictures; None where the loss left sense.
+    """The int8 graph after `views` random views of the pictures; None, and why is said, on failure.
 
     Both graphs are left as they are. batch: views at once, fewer where they are large. floats: what
     int8 was made from. Labels are looked at by the random crops alone. Raises DetectorError when no
     picture can be read.
     """
-    student, teacher = GraphNetwork(int8, floats), GraphNetwork(floats, floats)
+    student = GraphNetwork(int8, floats)
     batch = max(1, min(batch, round(BATCH * (FULL_SIDE / side) ** 2)))
     steps = math.ceil(views / batch)
     calm_from = round((1 - CALM) * steps) * batch
     augment = training_views(side), flipped_view(side)
     feed = Stream(Pictures(examples, side, BUDGET), *augment, seed=0, calm_from=calm_from)
+    try:
+        sane = _learn(student, GraphNetwork(floats, floats), feed, batch, steps, say)
+    except OutOfMemoryError:  # a single picture, which nothing after this could read either
+        raise
+    except (MemoryError, RuntimeError) as error:
+        if not no_memory(error):
+            raise
+        say("out of memory in fine-tuning, which is left out")
+        return None
+    if not sane:
+        say("fine-tuning went astray and is left out")
+        return None
+    return _written(student, int8, floats)
+
+
+def _learn(
+    student: GraphNetwork, teacher: GraphNetwork, feed: Stream, batch: int, steps: int, say: Say
+) -> bool:
+    """Draw the student towards the teacher; whether the loss kept its sense."""
     moved = torch.optim.AdamW(student.parameters(), lr=LR, weight_decay=0.0)
     for step in range(steps):
         for group in moved.param_groups:
@@ -72,11 +92,11 @@ def fine_tune(
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(student.parameters(), CLIP)
         if not torch.isfinite(norm):
-            return None
+            return False
         moved.step()
         if (step + 1) % EVERY == 0 or step + 1 == steps:
             say(f"fine-tuning: step {step + 1} of {steps}, {loss.item():.4f} from float")
-    return _written(student, int8, floats)
+    return True
 
 
 def apart(given: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> Tensor:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -23,7 +22,6 @@ from detector.predictor import Detector
 EVERY = 4  # of so many training pictures one is held back
 FEW = 8  # below that all pictures are used for both
 ENOUGH, MOST_LOOKS = 320, 8  # views to decide by; of one picture
-Item = TypeVar("Item")
 
 
 class Held:
@@ -101,9 +99,3 @@ def divide(train: Dataset) -> tuple[Sequence[Example], Sequence[Example]]:
     if len(train.examples) < FEW or not replace(train, examples=held).class_counts().sum():
         return train.examples, train.examples
     return rest, held
-
-
-def thinned(items: Sequence[Item], most: int) -> list[Item]:
-    """At most `most` of the items, evenly spread."""
-    step = max(1.0, len(items) / most)
-    return [items[int(i * step)] for i in range(min(most, len(items)))]

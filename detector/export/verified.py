@@ -14,11 +14,12 @@ import onnx
 
 from detector import metadata
 from detector.data.account import counted, listed
-from detector.data.example import Dataset, Example
-from detector.errors import DetectorError, OutOfMemoryError, no_memory
-from detector.export.fine_tune import Tuned, fine_tune
+from detector.data.example import Dataset
+from detector.data.split import thinned
+from detector.errors import DetectorError
+from detector.export.fine_tune import fine_tune
 from detector.export.frames import Frames
-from detector.export.held import Held, divide, looks, thinned
+from detector.export.held import Held, divide, looks
 from detector.export.int8_options import BATCH, MAX_DROP, VIEWS
 from detector.export.quantize import float_graph, int8_graph, with_notes
 from detector.export.restore import int8_layers, restore
@@ -131,41 +132,24 @@ def quantize_to_drop(
     trial = Trial(path, note, held, held.average_precision(path), shown, max_drop, say)
     first = Attempts(plain, floats, trial)
     lost = first.drop_with(0)
+    made: Int8 | None = None
     if lost > max_drop and views:
         say(f"{_too_much(lost, trial)}: fine-tuning")
-        tuned = _tuned(plain, floats, thinned(rest, views), side, views, batch, say)
-        learned = Attempts(*tuned, trial, views) if tuned else first
-        if learned.drop_with(0) < lost:
-            made = replace(within_drop(learned), plain_drop=lost)
-            if (
-                made.drop <= max_drop
-            ):  # not sure: with all layers back it is not quite the float file
-                return made
-    return replace(within_drop(first), plain_drop=lost)
+        tuned = fine_tune(plain, floats, thinned(rest, views), side, views, batch, say)
+        made = _better(Attempts(*tuned, trial, views), lost) if tuned else None
+    return replace(made or within_drop(first), plain_drop=lost)
 
 
-def _tuned(
-    plain: onnx.ModelProto,
-    floats: onnx.ModelProto,
-    examples: Sequence[Example],
-    side: int,
-    views: int,
-    batch: int,
-    say: Say,
-) -> Tuned | None:
-    """What `fine_tune` makes; None where it fails, and it is said why."""
-    try:
-        tuned = fine_tune(plain, floats, examples, side, views, batch, say)
-    except OutOfMemoryError:  # a single picture: the next step would meet it, too
-        raise
-    except (MemoryError, RuntimeError) as error:
-        if not no_memory(error):
-            raise
-        say("out of memory in fine-tuning, which is left out")
+def _better(learned: Attempts, lost: float) -> Int8 | None:
+    """What came of learning; None where it loses as much as before, or too much whatever is done.
+
+    With all its layers in float it is not quite the float file, so that the bound may stay out of
+    reach, as it does not without learning.
+    """
+    if not learned.drop_with(0) < lost:
         return None
-    if tuned is None:
-        say("fine-tuning went astray and is left out")
-    return tuned
+    made = within_drop(learned)
+    return made if made.drop <= learned.trial.max_drop else None
 
 
 class Attempts:

@@ -13,6 +13,7 @@ import torch
 
 from detector.cutting import MAX_TILES, OVERLAP
 from detector.data.loading import Pictures
+from detector.data.split import thinned
 from detector.model.anchors import AnchorSpec, best_ious, growth
 from detector.training.options import AnchorChoice
 from detector.training.plan import SIZES
@@ -103,19 +104,18 @@ def closer(missed_px: float, side: int) -> str:
 
 def training_boxes(pictures: Pictures) -> npt.NDArray[np.float32]:
     """The wanted boxes of at most MOST pictures, evenly spread: (G, 4) xyxy, fractions."""
-    every = -(-len(pictures) // MOST)
-    return np.concatenate([pictures.fractions(i) for i in range(0, len(pictures), every)])
+    return np.concatenate([pictures.fractions(i) for i in thinned(range(len(pictures)), MOST)])
 
 
 def met(spec: AnchorSpec, boxes: npt.NDArray[np.float32], side: int) -> Met:
     """What the anchors at input `side` can do for boxes, (G, 4) xyxy in fractions, G > 0."""
     best = best_ious(spec, (side, side), torch.from_numpy(boxes)).numpy()
-    missed = _sides(boxes[best < MATCHED_IOU]) * side
+    missed = sides(boxes[best < MATCHED_IOU]) * side
     missed_px = float(np.median(missed)) if len(missed) else math.nan
     return Met(float((best >= MATCHED_IOU).mean()), float(best.mean()), missed_px)
 
 
-def _sides(boxes: npt.NDArray[np.float32]) -> Float:
+def sides(boxes: npt.NDArray[np.float32]) -> Float:
     """Root of the area of boxes: (G, 4) xyxy -> (G,)."""
     return np.asarray(np.sqrt((boxes[:, 2:] - boxes[:, :2]).astype(np.float64).prod(axis=1)))
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from detector.data.account import counted
 from detector.data.example import Example
+from detector.data.split import thinned
 from detector.detections import Detections
 from detector.errors import DetectorError, OutOfMemoryError
 from detector.evaluation.analyse import analyse
@@ -86,10 +87,3 @@ def measure(model: Path, examples: Sequence[Example], class_names: Sequence[str]
     run = detect_pictures(detector, examples, class_names)
     analysis = analyse(run.pictures, class_names)
     return Measured(analysis, float(np.median(run.infer_ms)))
-
-
-def thinned(examples: Sequence[Example], most: int) -> list[Example]:
-    """At most `most` of the examples, evenly spread."""
-    if len(examples) <= most:
-        return list(examples)
-    return [examples[i] for i in np.linspace(0, len(examples) - 1, most).astype(int)]

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from detector.detections import Detections, select
 from detector.evaluation.run import SCORE
 from detector.evaluation.torch_detector import NMS_IOU
+from detector.metadata import TOP_K
 from detector.model.anchors import anchors_cxcywh
 from detector.model.boxes import decode
 from detector.model.checkpoint import images_to_input
@@ -23,7 +24,6 @@ from detector.training.feed import Batch
 from detector.training.objective import Objective, Truth
 from detector.training.recipe import Clock, Recipe, lr_factor, optimiser, param_groups
 
-TOP_K = 100
 Judgement = Callable[[Sequence[Detections]], dict[str, float]]
 
 

@@ -15,11 +15,12 @@ import lightning as L
 import torch
 from torch import nn
 
-from detector.data.account import MOST_FOUND, account, counted, listed, shown_at_most
+from detector.data.account import account, counted, listed, shown_at_most
 from detector.data.example import Dataset
 from detector.data.load import load_splits, open_card
 from detector.data.loading import Pictures
 from detector.errors import DetectorError
+from detector.metadata import TOP_K
 from detector.model.checkpoint import ModelCard
 from detector.training import distributed, plan, size
 from detector.training.atomic import AtomicIO
@@ -65,7 +66,7 @@ def load(settings: Settings) -> Data:
     train, val = splits["train"], splits["val"]
     for line in account(train, val):
         say(line)
-    if (most := shown_at_most(train)) > MOST_FOUND:
+    if (most := shown_at_most(train)) > TOP_K:
         say(f"the model will show up to {most} objects of a picture (--top-k)")
     return Data(open_card(settings.data).name, train, val)
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from detector.data.example import Dataset
 from detector.data.loading import clipped
 from detector.data.picture_size import displayed_size
+from detector.data.split import thinned
+from detector.training.anchors import sides
 from detector.training.options import Settings
 from detector.training.plan import SIZES
 from detector.training.start import native_size
@@ -31,14 +33,14 @@ def sized(settings: Settings, train: Dataset) -> tuple[Settings, str]:
     if settings.size:
         return settings, ""
     native = min(max(native_size(settings.weights), SIZES[0]), SIZES[1])
-    sides = object_sides(train) * native
-    size = enough(float(np.median(sides)), native) if len(sides) else native
+    found = object_sides(train) * native
+    size = enough(float(np.median(found)), native) if len(found) else native
     chosen = dataclasses.replace(settings, size=size)
     if size == native:
         return chosen, ""
     work = (size / native) ** 2
     return chosen, (
-        f"objects are small (half of them below {np.median(sides):.0f} px at --size {native}), so "
+        f"objects are small (half of them below {np.median(found):.0f} px at --size {native}), so "
         f"--size {size} is taken, for {work:.1f} times the work of a picture; --size {native} is "
         "faster and finds fewer"
     )
@@ -55,13 +57,12 @@ def object_sides(data: Dataset) -> Float:
 
     Pictures without a readable header are left out: whoever decodes them says so.
     """
-    boxed = [example for example in data.examples if len(example.labels)]
-    every = -(-len(boxed) // MOST) or 1
     found = [np.zeros(0)]
-    for example in boxed[::every]:
+    for example in thinned([one for one in data.examples if len(one.labels)], MOST):
         with contextlib.suppress(ValueError):
             size_wh = displayed_size(example.path)
             boxes, whole = clipped(example.xyxy, size_wh, (1.0, 1.0))
-            fractions = (boxes[:, 2:] - boxes[:, :2]) / np.array(size_wh, np.float64)
-            found.append(np.sqrt(fractions.prod(axis=1))[whole & ~example.ignore])
+            wanted = boxes[whole & ~example.ignore]
+            fractions = np.asarray(wanted / np.array(size_wh * 2, np.float32), np.float32)
+            found.append(sides(fractions))
     return np.concatenate(found)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from odd_json import odd
 
 from detector.data.account import account
 from detector.data.check.report import check
@@ -253,18 +254,7 @@ def test_a_picture_inside_with_escapes(tmp_path: Path, picture, text) -> None:
     assert [len(e.labels) for e in read(tmp_path).examples] == [1]
 
 
-ODD = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**20), 10**20)
-    | st.floats()
-    | st.text(max_size=6)
-    | st.sampled_from(["1e999", "\0", "..", "a.jpg", "circle", "mask"]),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
-    ),
-    max_leaves=6,
-)
+ODD = odd("circle", "mask")
 SHAPE = st.dictionaries(
     st.sampled_from(["label", "points", "shape_type", "flags", "difficult", "mask"]),
     ODD,

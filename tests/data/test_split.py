@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.data.formats import read
-from detector.data.split import choose_val, split_dataset
+from detector.data.split import choose_val, split_dataset, thinned
 
 
 def test_mango_copies_stay_together(shared_data: Path) -> None:
@@ -105,3 +105,10 @@ def test_too_few_pictures(tmp_path: Path, picture, text, count: int) -> None:
     few = Dataset(dataset.examples[:count], dataset.class_names)
     with pytest.raises(DetectorError, match=rf"^{count} pictures? cannot be split"):
         split_dataset(few, 0.2)
+
+
+@given(st.integers(1, 50), st.integers(1, 60))
+def test_thinned_is_even_and_in_order(count: int, most: int) -> None:
+    numbers = thinned(list(range(count)), most)
+    assert len(numbers) == min(count, most)
+    assert numbers == sorted(set(numbers))

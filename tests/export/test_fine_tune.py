@@ -75,4 +75,31 @@ def test_a_loss_beyond_sense_ends_it(
 ) -> None:
     monkeypatch.setattr(module, "LR", float("inf"))
     int8, floats = onnx.load(COCO_INT8), float_graph(COCO_FLOAT)
-    assert fine_tune(int8, floats, few, 96, 6, 2, lambda line: None) is None
+    said: list[str] = []
+    assert fine_tune(int8, floats, few, 96, 6, 2, said.append) is None
+    assert "astray" in said[-1]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't allocate memory: 9 bytes")])
+def test_too_little_memory_ends_it_too(
+    few: tuple[Example, ...], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def forward(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(module.GraphNetwork, "forward", forward)
+    said: list[str] = []
+    graphs = onnx.load(COCO_INT8), float_graph(COCO_FLOAT)
+    assert fine_tune(*graphs, few, 96, 6, 2, said.append) is None
+    assert said == ["out of memory in fine-tuning, which is left out"]
+
+
+def test_another_error_is_no_lack_of_memory(
+    few: tuple[Example, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forward(*_: object) -> None:
+        raise RuntimeError("size mismatch")
+
+    monkeypatch.setattr(module.GraphNetwork, "forward", forward)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        fine_tune(onnx.load(COCO_INT8), float_graph(COCO_FLOAT), few, 96, 6, 2, print)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from labelled import gray
 
+from detector.data.example import Dataset
 from detector.data.load import load_splits
 from detector.evaluation.run import SCORE
 from detector.export.agree import average_precision
-from detector.export.held import Held, _nearby, divide, looks, thinned
+from detector.export.held import Held, _nearby, divide, looks
 from detector.predictor import COCO_INT8, Detector
 
 COCO = Path(__file__).parents[2].parent / "shared" / "data" / "coco-val-128" / "instances.json"
@@ -29,13 +29,6 @@ def test_a_quarter_is_held_back_and_never_calibrates(tmp_path: Path) -> None:
 def test_too_few_serve_for_both(tmp_path: Path, count: int, boxed: set[int] | None) -> None:
     rest, held = divide(gray(tmp_path, count, boxed))
     assert len(rest) == len(held) == count
-
-
-@given(st.integers(1, 50), st.integers(1, 60))
-def test_thinned_is_even_and_in_order(count: int, most: int) -> None:
-    numbers = thinned(list(range(count)), most)
-    assert len(numbers) == min(count, most)
-    assert numbers == sorted(set(numbers))
 
 
 def test_pictures_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
@@ -65,26 +58,25 @@ def test_many_pictures_and_large_ones_need_fewer_looks(count: int, side: int, ti
     assert looks(count, side) == times
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not COCO.is_file(), reason="../shared/data/coco-val-128 is absent")
-def test_nearby_views_are_as_hard_as_the_pictures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Boxes that do not move with the picture, or colours in the wrong order, would cost most."""
+@pytest.fixture
+def coco(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """Pictures of COCO, and a cache of compiled models that nothing else uses."""
+    if not COCO.is_file():
+        pytest.skip("../shared/data/coco-val-128 is absent")
     monkeypatch.setenv("DETECTOR_CACHE", str(tmp_path))
-    data = load_splits(str(COCO))["val"]
-    plain, often = (Held(data, 300, times).average_precision(COCO_INT8) for times in (1, 3))
+    return load_splits(str(COCO))["val"]
+
+
+@pytest.mark.slow
+def test_nearby_views_are_as_hard_as_the_pictures(coco: Dataset) -> None:
+    """Boxes that do not move with the picture, or colours in the wrong order, would cost most."""
+    plain, often = (Held(coco, 300, times).average_precision(COCO_INT8) for times in (1, 3))
     assert often == pytest.approx(plain, abs=3)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not COCO.is_file(), reason="../shared/data/coco-val-128 is absent")
-def test_ap_is_that_of_pictures_read_one_by_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DETECTOR_CACHE", str(tmp_path))
-    whole = load_splits(str(COCO))["val"]
-    data = type(whole)(whole.examples[:12], whole.class_names)
+def test_ap_is_that_of_pictures_read_one_by_one(coco: Dataset) -> None:
+    data = replace(coco, examples=coco.examples[:12])
     expected = average_precision(Detector(COCO_INT8, score=SCORE), data)
     assert expected > 10
     assert Held(data, 300).average_precision(COCO_INT8) == pytest.approx(expected, abs=1e-9)

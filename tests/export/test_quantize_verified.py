@@ -53,19 +53,34 @@ def judged_by(monkeypatch: pytest.MonkeyPatch, ap: Callable[[Path], float]) -> N
     monkeypatch.setattr(verified.Held, "average_precision", lambda held, path: ap(path))
 
 
+def put_back(monkeypatch: pytest.MonkeyPatch, first: float, learned: float, most: float) -> None:
+    """Make AP 37 in float, and `first` in int8 and a point more for each layer put back, up to 37.
+
+    What learned (`with_bias` 7) has `learned` instead, and `most` with all its layers put back.
+    """
+    whole = len(int8_layers(onnx.load(COCO_INT8)))
+
+    def ap(path: Path) -> float:
+        if path == COCO_FLOAT:
+            return 37.0
+        proto = onnx.load(path)
+        start, end = (learned, most) if bias_of(proto) == 7 else (first, 37.0)
+        return min(end, start + whole - len(int8_layers(proto)))
+
+    def tune(int8, floats, examples, side, views, batch, say):
+        return with_bias(int8, 7), with_bias(floats, 7)
+
+    judged_by(monkeypatch, ap)
+    monkeypatch.setattr(verified, "fine_tune", tune)
+
+
 @pytest.mark.slow
 def test_layers_are_kept_until_the_drop_is_within_bounds(
     tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With an AP that rises by a point for each layer in float, from 37 - 5."""
     whole = len(quick)
-
-    def ap(path: Path) -> float:
-        if path == COCO_FLOAT:
-            return 37.0
-        return min(37.0, 32.0 + whole - len(int8_layers(onnx.load(path))))
-
-    judged_by(monkeypatch, ap)
+    put_back(monkeypatch, 32.0, learned=0.0, most=0.0)
     said: list[str] = []
     made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", said.append, 1.5, views=0)
     layers = int8_layers(onnx.load(COCO_INT8))
@@ -125,21 +140,7 @@ def test_what_learned_is_taken_where_it_loses_less(
     views: int,
     kept: int,
 ) -> None:
-    """AP is 32 in int8, or `learned`, and a point more for each layer put back."""
-    whole = len(quick)
-
-    def ap(path: Path) -> float:
-        if path == COCO_FLOAT:
-            return 37.0
-        proto = onnx.load(path)
-        first = learned if bias_of(proto) == 7 else 32.0
-        return min(37.0, first + whole - len(int8_layers(proto)))
-
-    def tune(int8, floats, examples, side, views, batch, say):
-        return with_bias(int8, 7), with_bias(floats, 7)
-
-    judged_by(monkeypatch, ap)
-    monkeypatch.setattr(verified, "fine_tune", tune)
+    put_back(monkeypatch, 32.0, learned, most=37.0)
     quick.remove("node__symbolic")  # the stem, whose bias tells the files apart, stays in int8
     made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, 1.5, 64)
     assert (made.views, len(made.kept), made.plain_drop) == (views, kept, 5.0)
@@ -152,39 +153,10 @@ def test_the_bound_holds_where_all_that_learned_is_not_enough(
     tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What learned loses half a point even with all its layers in float, unlike the first."""
-    whole = len(quick)
-
-    def ap(path: Path) -> float:
-        if path == COCO_FLOAT:
-            return 37.0
-        proto = onnx.load(path)
-        put_back = whole - len(int8_layers(proto))
-        return min(36.5, 35.0 + put_back) if bias_of(proto) == 7 else min(37.0, 27.0 + put_back)
-
-    def tune(int8, floats, examples, side, views, batch, say):
-        return with_bias(int8, 7), with_bias(floats, 7)
-
-    judged_by(monkeypatch, ap)
-    monkeypatch.setattr(verified, "fine_tune", tune)
+    put_back(monkeypatch, 27.0, learned=35.0, most=36.5)
     quick.remove("node__symbolic")
     made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, 0.3, 64)
     assert (made.views, len(made.kept), made.drop) == (0, 10, 0.0)
-
-
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't allocate memory: 9 bytes")])
-def test_too_little_memory_to_learn_costs_that_alone(
-    tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    def tune(*_: object) -> None:
-        raise error
-
-    order = iter([37.0, 30.0, 37.0])
-    judged_by(monkeypatch, lambda path: next(order))
-    monkeypatch.setattr(verified, "fine_tune", tune)
-    said: list[str] = []
-    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", said.append, views=64)
-    assert (made.views, len(made.kept)) == (0, 1)
-    assert "out of memory in fine-tuning" in said[1]
 
 
 def test_what_is_within_the_drop_need_not_learn(
@@ -234,16 +206,14 @@ def test_layers_put_back_after_fine_tuning_keep_what_was_learned(
     assert (made.plain_drop, made.drop) == (7.0, 1.0)
 
 
-def test_what_went_astray_is_left_out(
+def test_where_learning_fails_layers_are_put_back(
     tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = iter([37.0, 30.0, 37.0])
     judged_by(monkeypatch, lambda path: next(order))
     monkeypatch.setattr(verified, "fine_tune", lambda *_: None)
-    said: list[str] = []
-    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", said.append, views=64)
+    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, views=64)
     assert (made.views, len(made.kept)) == (0, 1)
-    assert "astray" in said[1]
 
 
 def test_pictures_that_cannot_be_read_at_all(tmp_path: Path) -> None:

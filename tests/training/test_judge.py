@@ -8,7 +8,7 @@ import pytest
 from detector.data.load import load_splits
 from detector.detections import Detections
 from detector.errors import DetectorError
-from detector.training.judge import Judge, thinned
+from detector.training.judge import Judge
 
 
 def test_the_judge_gives_full_marks_for_the_truth(shapes):
@@ -31,8 +31,3 @@ def test_no_readable_picture_is_one_line(shapes, tmp_path):
         DetectorError, match=r"none of 4 val pictures can be read; the first: .*val0"
     ):
         Judge(gone, val.class_names, 96)
-
-
-def test_thinning_keeps_an_even_spread():
-    assert thinned(list(range(5)), 9) == list(range(5))
-    assert thinned(list(range(100)), 3) == [0, 49, 99]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from detector.data.account import MOST_FOUND
 from detector.data.check.boxes import odd_boxes
 from detector.data.check.copies import Placed
 from detector.data.check.finding import Finding
 from detector.data.check.fit import SizeFit
 from detector.data.check.pictures import Picture
 from detector.data.example import Dataset, Example, Problem
+from detector.metadata import TOP_K
 
 # What readers call a problem: what it is called here.
 _KINDS = {
@@ -72,7 +72,7 @@ def example_findings(example: Example, placed: Placed) -> Iterator[Finding]:
         elif size_differs(example, picture):
             message = f"labelled at {claimed}, the picture is {true}"
             yield Finding("size-differs", where, message, split, picture.path)
-    if (objects := int((~example.ignore).sum())) > MOST_FOUND:
+    if (objects := int((~example.ignore).sum())) > TOP_K:
         yield Finding("crowded", where, f"{objects} objects", split, picture.path)
     for kind, rows, message in odd_boxes(
         example.xyxy, example.labels, example.ignore, picture.size_wh

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from detector.data.account import MOST_FOUND
+from detector.metadata import TOP_K
 
 Severity = Literal["error", "warning", "note"]
 
@@ -77,8 +77,8 @@ KINDS = {
     ),
     "crowded": Kind(
         "warning",
-        f"picture with over {MOST_FOUND} objects",
-        f"AP counts the best {MOST_FOUND} of a class. To be shown more: --top-k.",
+        f"picture with over {TOP_K} objects",
+        f"AP counts the best {TOP_K} of a class. To be shown more: --top-k.",
     ),
     "misnamed": Kind(
         "warning", "name of another format", "Read all the same; other tools may fail. Rename it."
