@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import os
 import shlex
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch: see detector/commands/train.py
+from detector.training import process
+
+process.prepare()  # before torch is loaded
 
 import tyro
 

@@ -21,6 +21,7 @@ from detector.detections import Detections
 from detector.evaluation.analyse import analyse
 from detector.evaluation.analysis import Analysis, Picture
 from detector.sample import sample_path
+from detector.training import process
 
 if TYPE_CHECKING:
     from detector.web import WebView
@@ -36,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     and a user's own cache is neither used nor filled. xdist's workers inherit the folder.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    process.prepare()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if "PYTEST_XDIST_WORKER" not in os.environ:
         cache = tempfile.mkdtemp(prefix="detector-tests-")

@@ -12,6 +12,7 @@ import tyro
 from detector.commands.options import shown
 from detector.errors import DetectorError
 from detector.export.int8_options import MAX_DROP, VIEWS
+from detector.training import process
 
 if TYPE_CHECKING:
     from detector.training.artefacts import ModelFile
@@ -46,6 +47,7 @@ class Quantize:
 
     def run(self) -> int:
         """Writes `out`."""
+        process.prepare()  # before torch is loaded, which learns where int8 loses too much
         from detector.outfile import start_file
 
         out = self.out or self.model.with_name(f"{self.model.stem}-int8.onnx")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from detector.model.strided_depthwise import StridedDepthwise, same_padding
 
 # TensorFlow's batch norm uses this epsilon, and the weights we start from were trained with it.
 BN_EPS = 1e-3
@@ -47,16 +50,24 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, ceil(H / stride), ceil(W / stride))."""
+        return self._onnx(x) if torch.onnx.is_in_onnx_export() else self.by(x, self.weight)
+
+    def by(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The same with these weights in place of the layer's own; the bias is added to its own."""
         kernel, stride = self.kernel_size[0], self.stride[0]
-        if torch.onnx.is_in_onnx_export():
-            return self._onnx(x)
+        if self.bias is not None:
+            bias = self.bias if bias is None else self.bias + bias
         half = kernel // 2
-        if (
-            kernel == 1 or stride == 1 or _is_symmetric(x)
-        ):  # the convolution pads by itself, no copy
-            return F.conv2d(x, self.weight, self.bias, self.stride, half, 1, self.groups)
-        x = F.pad(x, _same_padding(x, half))
-        return F.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
+        if kernel == 1 or stride == 1:
+            return F.conv2d(x, weight, bias, stride, half, 1, self.groups)
+        if self.groups == self.in_channels == self.out_channels and _learns_in_bfloat16(x):
+            cast = [None if t is None else t.to(torch.bfloat16) for t in (x, weight, bias)]
+            y: Tensor = StridedDepthwise.apply(*cast)
+            return y
+        if _is_symmetric(x):  # the convolution pads by itself, no copy
+            return F.conv2d(x, weight, bias, stride, half, 1, self.groups)
+        x = F.pad(x, same_padding(x, half))
+        return F.conv2d(x, weight, bias, stride, 0, 1, self.groups)
 
     def _onnx(self, x: Tensor) -> Tensor:
         """The same as one ONNX Conv node; torch's own exporter would write this size's padding."""
@@ -82,10 +93,10 @@ def _is_symmetric(x: Tensor) -> bool:
     return x.shape[-2] % 2 == 1 and x.shape[-1] % 2 == 1
 
 
-def _same_padding(x: Tensor, half: int) -> tuple[int, int, int, int]:
-    """(left, right, top, bottom) at stride 2; `half` the kernel's side, rounded down."""
-    h_even, w_even = 1 - x.shape[-2] % 2, 1 - x.shape[-1] % 2
-    return half - w_even, half, half - h_even, half
+def _learns_in_bfloat16(x: Tensor) -> bool:
+    """Whether autocast would convolve x in bfloat16, on a CPU, and a gradient may be asked for."""
+    cast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return cast and x.device.type == "cpu" and torch.is_grad_enabled()
 
 
 class SameMaxPool2d(nn.Module):
@@ -105,7 +116,10 @@ class SameMaxPool2d(nn.Module):
             )
         if _is_symmetric(x):
             return F.max_pool2d(x, 3, 2, 1)
-        return F.max_pool2d(F.pad(x, _same_padding(x, 1), value=-torch.inf), 3, 2)
+        return F.max_pool2d(F.pad(x, same_padding(x, 1), value=-torch.inf), 3, 2)
+
+
+_relu6 = partial(nn.ReLU6, inplace=True)  # nothing else needs what it is applied to
 
 
 class ConvBN(nn.Module):
@@ -113,7 +127,9 @@ class ConvBN(nn.Module):
 
     A linear one projects into a narrow space, where ReLU would destroy information
     (MobileNetV2, section 3.2). Batch statistics enter the running ones with a weight of 0.1,
-    torch's default: half of what they remember is the last seven batches.
+    torch's default: half of what they remember is the last seven batches. Where training holds the
+    norm still, its scale and shift go into the convolution, which saves going over the map again,
+    and still learn.
     """
 
     def __init__(
@@ -125,7 +141,7 @@ class ConvBN(nn.Module):
         *,
         groups: int = 1,
         linear: bool = False,
-        act: Callable[[], nn.Module] = nn.ReLU6,
+        act: Callable[[], nn.Module] = _relu6,
     ) -> None:
         super().__init__()
         self.conv = SameConv2d(c_in, c_out, kernel, stride, groups)
@@ -134,8 +150,22 @@ class ConvBN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, ceil(H / stride), ceil(W / stride))."""
-        y: Tensor = self.act(self.bn(self.conv(x)))
-        return y
+        bn = self.bn
+        if self.training and isinstance(bn, nn.BatchNorm2d) and not bn.training:
+            scale, shift = _scale_and_shift(bn)
+            y: Tensor = self.conv.by(x, self.conv.weight * scale[:, None, None, None], shift)
+        else:
+            y = bn(self.conv(x))
+        activated: Tensor = self.act(y)
+        return activated
+
+
+def _scale_and_shift(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """What a batch norm in eval mode multiplies each channel by, and then adds."""
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
+    scale = bn.weight / torch.sqrt(bn.running_var + bn.eps)
+    return scale, bn.bias - bn.running_mean * scale
 
 
 def depthwise(channels: int, stride: int = 1) -> ConvBN:

@@ -19,9 +19,6 @@ MAX_WORKERS = 8
 SIZES = (96, 640)
 MAX_SEED = 2**32
 BF16 = frozenset({"avx512_bf16", "amx_bf16"})
-# Up to this size the fifth map is 1x1, and oneDNN (torch 2.14) reads memory that nobody wrote when
-# it works out the gradient of a depthwise filter at stride 2 there, in bfloat16.
-NO_BF16 = 256
 
 
 def check(settings: Settings, machine: Machine) -> None:
@@ -36,10 +33,6 @@ def check(settings: Settings, machine: Machine) -> None:
     new_norms = settings.weights in ("none", "imagenet") or settings.head != "own"
     if settings.batch == 1 and (settings.bn == "trained" or new_norms):
         raise DetectorError("--batch 1: batch norms cannot learn from one picture; use 2 or more")
-    if settings.precision == "bf16-mixed" and 0 < settings.size <= NO_BF16:
-        raise DetectorError(
-            f"--precision bf16-mixed: gives wrong gradients up to --size {NO_BF16}; use 32 or auto"
-        )
     if machine.workers < -1:
         raise DetectorError(
             f"--workers {machine.workers}: expected 0 or more, or -1 for the default"
@@ -137,7 +130,7 @@ def precision(settings: Settings) -> str:
     """Lightning's name of the arithmetic to use."""
     if settings.precision != "auto":
         return settings.precision
-    return "bf16-mixed" if settings.size > NO_BF16 and cpu_features() & BF16 else "32"
+    return "bf16-mixed" if cpu_features() & BF16 else "32"
 
 
 def workers(machine: Machine) -> int:

@@ -126,3 +126,35 @@ def test_depthwise_keeps_channels_apart() -> None:
         y = layer(x) - layer(torch.zeros_like(x))
     assert y.shape == (1, 3, 4, 4)
     assert not y[:, [0, 2]].any()
+
+
+@pytest.mark.parametrize("linear", [False, True])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_held_norm_in_the_convolution_is_the_norm_after_it(stride: int, linear: bool) -> None:
+    """In the result, and in what weights, scale, shift and input learn from it."""
+    torch.manual_seed(stride)
+    layer = ConvBN(4, 6, 3, stride, linear=linear).double()
+    for values in (layer.bn.weight, layer.bn.bias, layer.bn.running_mean, layer.bn.running_var):
+        values.data.uniform_(0.1, 3)
+    x = torch.randn(2, 4, 7, 6).double().requires_grad_()
+    layer.bn.eval()
+    learnt = (x, *layer.parameters())
+
+    def result() -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        y = layer(x)
+        return y.detach(), torch.autograd.grad(
+            (y * torch.linspace(-1, 2, y.numel()).view_as(y)).sum(), learnt
+        )
+
+    folded, grads = result()
+    layer.training = False
+    apart, expected = result()
+    torch.testing.assert_close(folded, apart)
+    torch.testing.assert_close(grads, expected)
+
+
+def test_a_norm_that_learns_stays_apart() -> None:
+    layer = ConvBN(2, 2)
+    before = layer.bn.running_mean.clone()
+    layer(torch.randn(4, 2, 3, 3) + 5)
+    assert not torch.equal(layer.bn.running_mean, before)

