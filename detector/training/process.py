@@ -1,4 +1,4 @@
-"""What makes a process learn fast on a CPU, and has to be said before torch is loaded."""
+"""How a process that learns on a CPU waits for its threads and keeps its memory."""
 
 from __future__ import annotations
 
@@ -13,14 +13,30 @@ KEPT = 2**31 - 1  # bytes: the most that an int can say
 
 
 def prepare() -> None:
-    """Let threads wait without spinning long, and keep memory that was freed for the next step."""
+    """Let threads wait without spinning long, and keep memory that was freed for the next step.
+
+    To be called before torch is loaded, which reads the former then.
+    """
     # OpenMP's threads wait for each other spinning, by default so long that a busy machine trains
     # at a tenth of the speed instead of half.
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     # glibc gives every map of 32 MB or more back to the kernel as it is freed, and the kernel
     # clears the pages of the next one: half the time of a step in float32.
+    _glibc("mallopt", M_MMAP_MAX, 0)
+    _glibc("mallopt", M_TRIM_THRESHOLD, KEPT)
+
+
+def settle_worker(number: int = 0) -> None:
+    """In a forked process, the loader's `number`: give back what was kept for the parent's steps.
+
+    Or each page of it would be there twice as soon as the parent writes to its own.
+    """
+    _glibc("malloc_trim", 0)
+
+
+def _glibc(name: str, *args: int) -> None:
+    """Call a function of glibc's; nothing where there is none, as on musl or Windows."""
     if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-        if mallopt is not None:
-            mallopt(M_MMAP_MAX, 0)
-            mallopt(M_TRIM_THRESHOLD, KEPT)
+        function = getattr(ctypes.CDLL(None), name, None)
+        if function is not None:
+            function(*args)
