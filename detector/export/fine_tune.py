@@ -54,14 +54,15 @@ def fine_tune(
     int8 was made from. Labels are looked at by the random crops alone. Raises DetectorError when no
     picture can be read.
     """
-    student = GraphNetwork(int8, floats)
     batch = max(1, min(batch, round(BATCH * (FULL_SIDE / side) ** 2)))
     steps = math.ceil(views / batch)
     calm_from = round((1 - CALM) * steps) * batch
     augment = training_views(side), flipped_view(side)
-    feed = Stream(Pictures(examples, side, BUDGET), *augment, seed=0, calm_from=calm_from)
     try:
-        sane = _learn(student, GraphNetwork(floats, floats), feed, batch, steps, say)
+        feed = Stream(Pictures(examples, side, BUDGET), *augment, seed=0, calm_from=calm_from)
+        student = GraphNetwork(int8, floats)
+        if _learn(student, GraphNetwork(floats, floats), feed, batch, steps, say):
+            return _written(student, int8, floats)
     except OutOfMemoryError:  # a single picture, which nothing after this could read either
         raise
     except (MemoryError, RuntimeError) as error:
@@ -69,10 +70,8 @@ def fine_tune(
             raise
         say("out of memory in fine-tuning, which is left out")
         return None
-    if not sane:
-        say("fine-tuning went astray and is left out")
-        return None
-    return _written(student, int8, floats)
+    say("fine-tuning went astray and is left out")
+    return None
 
 
 def _learn(

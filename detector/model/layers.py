@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detector.model.relu6 import ReLU6
 from detector.model.strided_depthwise import StridedDepthwise, same_padding
 
 # TensorFlow's batch norm uses this epsilon, and the weights we start from were trained with it.
@@ -89,8 +89,12 @@ class SameConv2d(nn.Conv2d):
 
 
 def _is_symmetric(x: Tensor) -> bool:
-    """Whether SAME padding at stride 2 is as wide before as after: for odd sides."""
-    return x.shape[-2] % 2 == 1 and x.shape[-1] % 2 == 1
+    """Whether SAME padding at stride 2 is as wide before as after, for odd sides.
+
+    Not said of 1x1 maps: when oneDNN pads those, its bfloat16 gradient by the weights (torch 2.14)
+    is memory that nobody wrote.
+    """
+    return x.shape[-2] % 2 == 1 and x.shape[-1] % 2 == 1 and x.shape[-2:].numel() > 1
 
 
 def _learns_in_bfloat16(x: Tensor) -> bool:
@@ -119,9 +123,6 @@ class SameMaxPool2d(nn.Module):
         return F.max_pool2d(F.pad(x, same_padding(x, 1), value=-torch.inf), 3, 2)
 
 
-_relu6 = partial(nn.ReLU6, inplace=True)  # nothing else needs what it is applied to
-
-
 class ConvBN(nn.Module):
     """Convolution, batch normalisation and, unless `linear`, an activation, by default ReLU6.
 
@@ -129,7 +130,7 @@ class ConvBN(nn.Module):
     (MobileNetV2, section 3.2). Batch statistics enter the running ones with a weight of 0.1,
     torch's default: half of what they remember is the last seven batches. Where training holds the
     norm still, its scale and shift go into the convolution, which saves going over the map again,
-    and still learn.
+    and still learn; hooks on `conv` and `bn` do not fire then.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class ConvBN(nn.Module):
         *,
         groups: int = 1,
         linear: bool = False,
-        act: Callable[[], nn.Module] = _relu6,
+        act: Callable[[], nn.Module] = ReLU6,
     ) -> None:
         super().__init__()
         self.conv = SameConv2d(c_in, c_out, kernel, stride, groups)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 class StridedDepthwise(torch.autograd.Function):
@@ -26,6 +27,7 @@ class StridedDepthwise(torch.autograd.Function):
         return F.conv2d(padded, weight, bias, 2, 0, 1, x.shape[1])
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient by x, weight and bias."""
         padded, weight = ctx.saved_tensors
@@ -47,7 +49,7 @@ def same_padding(x: Tensor, half: int) -> tuple[int, int, int, int]:
 
 def _by_input(grad: Tensor, weight: Tensor, side: tuple[int, int]) -> Tensor:
     n, channels = grad.shape[:2]
-    apart = grad.new_empty((n, *side, channels)).zero_().permute(0, 3, 1, 2)  # channels last
+    apart = grad.new_zeros((n, *side, channels)).permute(0, 3, 1, 2)  # channels last
     # Even sides are padded by one less before, so what they see lies one further.
     apart[:, :, 1 - side[0] % 2 :: 2, 1 - side[1] % 2 :: 2] = grad
     return F.conv2d(apart, weight.flip(2, 3), None, 1, weight.shape[-1] // 2, 1, channels)

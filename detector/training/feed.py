@@ -16,7 +16,7 @@ from detector.data.example import Example
 from detector.data.loading import Item, Pictures, Stream, collate
 from detector.data.mosaic import with_mosaics
 from detector.training.objective import Truth
-from detector.training.process import settle_worker
+from detector.training.process import give_back
 
 CALM_FROM = 0.9  # share of a run after which pictures are only flipped
 AHEAD = 4  # batches each worker prepares
@@ -102,7 +102,7 @@ def make_loader(feed: Feed, places: Places, workers: int) -> DataLoader[tuple[It
         num_workers=workers,
         prefetch_factor=AHEAD if workers else None,
         timeout=STUCK if workers else 0,
-        worker_init_fn=settle_worker,
+        worker_init_fn=give_back,
         # Forked workers share the pictures' memory; started anew each would need a copy.
         multiprocessing_context="fork" if workers and _can_fork() else None,
     )

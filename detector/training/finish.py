@@ -13,6 +13,7 @@ from detector.training import artefacts
 from detector.training.callbacks import BEST, Pace
 from detector.training.history import read_curves
 from detector.training.options import Settings
+from detector.training.process import give_back
 from detector.training.progress import duration
 from detector.training.report import write_report
 from detector.training.run import Data, say
@@ -23,6 +24,7 @@ CLASSES_NAMED = 20
 
 def finish(settings: Settings, folder: Path, data: Data, pace: Pace, command: str) -> str:
     """Write what a run leaves, from its best.ckpt; returns the command that tries it."""
+    give_back()  # what is next runs in other libraries
     model, card = load_network(folder / BEST)
     batch = min(settings.batch, BATCH)
     files = artefacts.write_models(folder, model, card, data.train, data.val, say, batch)

@@ -9,6 +9,7 @@ import torch
 
 from detector.data.augment import plain_view
 from detector.data.loading import Pictures, collate, to_item
+from detector.data.split import thinned
 from detector.model.anchors import anchors_cxcywh
 from detector.model.boxes import cxcywh_to_xyxy
 from detector.model.checkpoint import images_to_input
@@ -36,7 +37,7 @@ def closest_classes(
     corners = cxcywh_to_xyxy(anchors)
     total = torch.zeros(len(names), len(source_names))
     view, rng = plain_view(side), np.random.default_rng(0)  # which the plain view never asks
-    chosen = np.unique(np.linspace(0, len(pictures) - 1, MOST).astype(int)).tolist()
+    chosen = thinned(range(len(pictures)), MOST)
     source.eval()
     for start in range(0, len(chosen), BATCH):
         items = [to_item(view(pictures.view(i), rng)) for i in chosen[start : start + BATCH]]

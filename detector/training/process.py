@@ -9,7 +9,8 @@ import sys
 SPINS = "10000"
 # Of glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-KEPT = 2**31 - 1  # bytes: the most that an int can say
+NEVER = -1
+OWN_CHOICE = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES")
 
 
 def prepare() -> None:
@@ -22,14 +23,16 @@ def prepare() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     # glibc gives every map of 32 MB or more back to the kernel as it is freed, and the kernel
     # clears the pages of the next one: half the time of a step in float32.
-    _glibc("mallopt", M_MMAP_MAX, 0)
-    _glibc("mallopt", M_TRIM_THRESHOLD, KEPT)
+    if not any(name in os.environ for name in OWN_CHOICE):
+        _glibc("mallopt", M_MMAP_MAX, 0)
+        _glibc("mallopt", M_TRIM_THRESHOLD, NEVER)
 
 
-def settle_worker(number: int = 0) -> None:
-    """In a forked process, the loader's `number`: give back what was kept for the parent's steps.
+def give_back(worker: int = 0) -> None:
+    """Give memory that is kept for the next step to whoever needs it.
 
-    Or each page of it would be there twice as soon as the parent writes to its own.
+    In a loader's `worker`, forked, since each page of it would be there twice as soon as the parent
+    writes to its own.
     """
     _glibc("malloc_trim", 0)
 

@@ -112,3 +112,5 @@ def test_thinned_is_even_and_in_order(count: int, most: int) -> None:
     numbers = thinned(list(range(count)), most)
     assert len(numbers) == min(count, most)
     assert numbers == sorted(set(numbers))
+    gaps = {b - a for a, b in pairwise([*numbers, count])}
+    assert not numbers or (numbers[0] == 0 and max(gaps) - min(gaps) <= 1)

@@ -140,6 +140,9 @@ def test_a_held_norm_in_the_convolution_is_the_norm_after_it(stride: int, linear
     layer.bn.eval()
     learnt = (x, *layer.parameters())
 
+    seen: list[object] = []
+    layer.bn.register_forward_hook(lambda *given: seen.append(given))
+
     def result() -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         y = layer(x)
         return y.detach(), torch.autograd.grad(
@@ -147,10 +150,29 @@ def test_a_held_norm_in_the_convolution_is_the_norm_after_it(stride: int, linear
         )
 
     folded, grads = result()
+    assert not seen
     layer.training = False
     apart, expected = result()
     torch.testing.assert_close(folded, apart)
+    assert len(seen) == 1
     torch.testing.assert_close(grads, expected)
+
+
+def test_a_held_depthwise_layer_learns_in_bfloat16_as_in_float32() -> None:
+    """Scaled filters, a shift, and the gradient of our own at stride 2, all at once."""
+    torch.manual_seed(0)
+    layer = depthwise(16, stride=2)
+    layer.bn.running_var.uniform_(0.5, 2)
+    layer.bn.eval()
+    x = torch.randn(4, 16, 9, 12).to(memory_format=torch.channels_last).requires_grad_()
+
+    def gradients(bfloat16: bool) -> tuple[torch.Tensor, ...]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            y = layer(x)
+        return torch.autograd.grad(y.float().square().sum(), (x, *layer.parameters()))
+
+    for mine, exact in zip(gradients(True), gradients(False), strict=True):
+        assert (mine - exact).norm() <= 0.03 * exact.norm()
 
 
 def test_a_norm_that_learns_stays_apart() -> None:

@@ -36,16 +36,27 @@ def test_without_bias_and_for_pictures_that_learn_nothing() -> None:
     assert x.grad is None
 
 
+@pytest.mark.parametrize("groups", [16, 1])
 @pytest.mark.parametrize("side", SIDES)
-def test_a_layer_learns_in_bfloat16_as_in_float32(side: tuple[int, int]) -> None:
+def test_a_layer_learns_in_bfloat16_as_in_float32(side: tuple[int, int], groups: int) -> None:
     """Over and over, since oneDNN's gradient of 1x1 maps is what lay in memory before."""
-    layer = SameConv2d(16, 16, 3, 2, groups=16)
+    layer = SameConv2d(16, 16, 3, 2, groups=groups)
     for seed in range(5):
         torch.manual_seed(seed)
         x = torch.randn(4, 16, *side).to(memory_format=torch.channels_last).requires_grad_()
         got, expected = _gradients(layer, x, True), _gradients(layer, x, False)
         for mine, theirs in zip(got, expected, strict=True):
             assert (mine - theirs).norm() <= 0.02 * theirs.norm()
+
+
+@pytest.mark.parametrize(("groups", "ours"), [(16, True), (1, False)])
+def test_it_is_used_where_it_is_needed(groups: int, ours: bool) -> None:
+    layer, x = SameConv2d(16, 16, 3, 2, groups=groups), torch.randn(1, 16, 5, 5)
+    assert "Strided" not in str(layer(x).grad_fn)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ("Strided" in str(layer(x).grad_fn)) == ours
+        with torch.no_grad():
+            assert layer(x).grad_fn is None
 
 
 def _gradients(layer: SameConv2d, x: Tensor, bfloat16: bool) -> tuple[Tensor, ...]:
