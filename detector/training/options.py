@@ -95,7 +95,7 @@ class Settings:
     seed: int = 0
     """Another number, another order and other random views of the pictures."""
     precision: Precision = "auto"
-    """bf16-mixed takes two thirds of the time on CPUs that have it (AVX512_BF16, AMX): auto asks."""
+    """bf16-mixed takes two thirds of the time on CPUs with AVX512_BF16 or AMX: auto asks."""
     bn: BatchNorms = "auto"
     """Batch norms' statistics: auto keeps those of the weights it starts from, below 500 pictures
     or 8 a batch, where new ones would be too noisy."""
