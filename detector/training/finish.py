@@ -24,11 +24,11 @@ CLASSES_NAMED = 20
 
 def finish(settings: Settings, folder: Path, data: Data, pace: Pace, command: str) -> str:
     """Write what a run leaves, from its best.ckpt; returns the command that tries it."""
+    steps, seconds = pace.best_step, pace.clock.elapsed()
     give_back()  # what is next runs in other libraries
     model, card = load_network(folder / BEST)
     batch = min(settings.batch, BATCH)
     files = artefacts.write_models(folder, model, card, data.train, data.val, say, batch)
-    steps, seconds = pace.best_step, pace.clock.spent or pace.clock.elapsed()
     about: dict[str, object] = {
         "data": data.name,
         "classes": list(card.class_names),
