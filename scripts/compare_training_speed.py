@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,11 +54,32 @@ OURS = Settings(size=300)
 Step = Callable[[Any], None]
 
 
-class Contender(NamedTuple):
-    """batches: so many, from a new loader. step: learns from one of them."""
+@dataclass(frozen=True)
+class Contender:
+    """Who trains, and how; without `learns` its loader alone is timed.
 
-    batches: Callable[[int], Iterable[Any]]
-    step: Step
+    held: batch norms keep their statistics, our default below 500 pictures. kept: memory that was
+    freed is kept for the next step, as `detector train` asks of the allocator.
+    """
+
+    ours: bool
+    bfloat16: bool = False
+    held: bool = False
+    kept: bool = True
+    learns: bool = True
+
+
+CONTENDERS = {
+    "ours, bfloat16, held": Contender(True, bfloat16=True, held=True),
+    "ours, bfloat16": Contender(True, bfloat16=True),
+    "ours, float32, held": Contender(True, held=True),
+    "ours, float32": Contender(True),
+    "torchvision, float32": Contender(False, kept=False),
+    "torchvision, float32, memory kept": Contender(False),
+    "torchvision, bfloat16, channels_last, memory kept": Contender(False, bfloat16=True),
+    "our loader alone": Contender(True, learns=False),
+    "torchvision's loader alone": Contender(False, kept=False, learns=False),
+}
 
 
 @dataclass(frozen=True)
@@ -77,61 +98,47 @@ class Options:
 
 def main(options: Options) -> None:
     """Print the table."""
-    os.environ.setdefault("GOMP_SPINCOUNT", process.SPINS)  # for all, from the start
+    process.prepare()  # how threads wait: new processes inherit it
+    bfloat16 = plan.precision(OURS) != "32"
+    contenders = {name: c for name, c in CONTENDERS.items() if bfloat16 or not c.bfloat16}
     rounds: list[dict[str, float]] = []
     for number in range(options.rounds):
-        rounds.append({name: apart(name, options) for name in contenders()})
+        rounds.append({name: apart(c, options) for name, c in contenders.items()})
         print(f"round {number + 1} of {options.rounds} is over", file=sys.stderr, flush=True)
     print(f"{machine_line(this_machine())}, torchvision {torchvision.__version__}; ", end="")
     print(f"{torch.get_num_threads()} threads, {options.workers} workers, batch {options.batch}\n")
-    print_table(rounds, [name for name in contenders() if name.startswith("torchvision, ")])
+    print_table(rounds, [name for name, c in contenders.items() if c.learns and not c.ours])
 
 
-def contenders() -> list[str]:
-    """What is compared, by name; "held" are batch norms as `detector train` has them by default
-    below 500 pictures, "memory kept" is what it tells the allocator."""
-    bfloat16 = plan.precision(OURS) != "32"
-    names = ["ours, float32, held", "ours, float32"]
-    if bfloat16:
-        names = ["ours, bfloat16, held", "ours, bfloat16", *names]
-    names += ["torchvision, float32", "torchvision, float32, memory kept"]
-    if bfloat16:
-        names.append("torchvision, bfloat16, channels_last, memory kept")
-    return [*names, "our loader alone", "torchvision's loader alone"]
-
-
-def apart(name: str, options: Options) -> float:
-    """`speed` of a contender in a new process."""
+def apart(contender: Contender, options: Options) -> float:
+    """`speed` in a new process."""
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(speed, name, options).result()
+        return pool.submit(speed, contender, options).result()
 
 
-def speed(name: str, options: Options) -> float:
+def speed(contender: Contender, options: Options) -> float:
     """Pictures a second, from a new loader."""
-    if name.startswith("ours") or "memory kept" in name:
+    if contender.kept:
         process.prepare()
-    taking_part = contender(name, options)
-    warm = 0 if "loader" in name else 1  # a first step makes what is made once
+    data = load_splits(options.data)["train"]
+    batches = our_batches(data, options) if contender.ours else their_batches(data, options)
+    step = step_of(contender, data) if contender.learns else lambda batch: None
+    warm = 1 if contender.learns else 0  # a first step makes what is made once
     start = time.monotonic()
-    for count, batch in enumerate(taking_part.batches(warm + options.steps), 1):
-        taking_part.step(batch)
+    for count, batch in enumerate(batches(warm + options.steps), 1):
+        step(batch)
         if count == warm:
             start = time.monotonic()
     return options.steps * options.batch / (time.monotonic() - start)
 
 
-def contender(name: str, options: Options) -> Contender:
-    """The contender of this name."""
-    data = load_splits(options.data)["train"]
-    ours = name.startswith("our")
-    batches = our_batches(data, options) if ours else their_batches(data, options)
-    if "loader" in name:
-        return Contender(batches, lambda batch: None)
-    if ours:
-        precision: Precision = "bf16-mixed" if "bfloat16" in name else "32"
-        return Contender(batches, our_step(data, precision, held="held" in name))
-    return Contender(batches, their_step(data, best="bfloat16" in name))
+def step_of(contender: Contender, data: Dataset) -> Step:
+    """How it learns from a batch."""
+    if contender.ours:
+        precision: Precision = "bf16-mixed" if contender.bfloat16 else "32"
+        return our_step(data, precision, held=contender.held)
+    return their_step(data, best=contender.bfloat16)
 
 
 def print_table(rounds: list[dict[str, float]], against: list[str]) -> None:

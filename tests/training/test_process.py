@@ -11,14 +11,18 @@ import pytest
 
 from detector.training import process
 
-KEEPS = """
-import ctypes, sys
+LIBC = """
+import ctypes, os, sys
 from detector.training import process
-if sys.argv[1] == "prepared":
-    process.prepare()
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 libc.free.argtypes = [ctypes.c_void_p]
+"""
+KEEPS = (
+    LIBC
+    + """
+if sys.argv[1] == "prepared":
+    process.prepare()
 SIZE = 2600 << 20  # the allocator counts some of its limits in ints
 PAGE = 4096
 
@@ -32,6 +36,7 @@ kept = resident()
 process.give_back()
 print(kept >> 20, resident() >> 20)
 """
+)
 glibc = pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc"
 )
@@ -59,13 +64,10 @@ def test_memory_that_was_freed_is_there_for_the_next_step_until_it_is_given_back
     assert resident("prepared", MALLOC_TRIM_THRESHOLD_="65536")[0] <= kept - 60
 
 
-FORKS = """
-import ctypes, os, sys
-from detector.training import process
+FORKS = (
+    LIBC
+    + """
 process.prepare()
-libc = ctypes.CDLL(None)
-libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
-libc.free.argtypes = [ctypes.c_void_p]
 
 def step(value):
     block = libc.malloc(128 << 20)
@@ -89,6 +91,7 @@ step(2)
 os.write(ask[1], b"!")
 os.wait()
 """
+)
 
 
 @glibc
