@@ -52,6 +52,12 @@ def test_names_come_from_urls_that_have_one() -> None:
     for url in ("https://a.example/", "ftp://a.example/x.tar", "file:///x.tar", "http://a/..%2Fx"):
         with pytest.raises(DetectorError, match="expected http"):
             file_name(url)
+    assert file_name("https://a.example/files/26220632", "Mango.zip") == "Mango.zip"
+    for called in ("../Mango.zip", "a/b.zip", ".hidden", ""):
+        with pytest.raises(DetectorError, match="is no name of a file"):
+            file_name("https://a.example/files/1", called)
+    with pytest.raises(DetectorError, match="expected http"):
+        file_name("file:///etc/passwd", "Mango.zip")
 
 
 def test_find_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,8 +68,21 @@ def test_find_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_card("voc").root == Path("datasets/x")
     with pytest.raises(DetectorError, match=r"vok: no such data card; .*coco, mango, voc"):
         find_card("vok")
+    (tmp_path / "own.yaml").write_text("root: x\n")
     with pytest.raises(DetectorError, match="says nothing to download; put pictures"):
-        find_card("mango")
+        find_card("own.yaml")
+
+
+@pytest.mark.parametrize("name", ["coco", "mango", "voc"])
+def test_every_card_that_comes_along_says_what_to_load_and_where_to(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MANGO", raising=False)
+    card = find_card(name)
+    assert card.root == Path(f"~/datasets/{name}").expanduser()  # never beside the card
+    assert all(
+        file_name(entry.url, entry.file).endswith((".zip", ".tar")) for entry in card.download
+    )
 
 
 def test_progress_line() -> None:

@@ -12,7 +12,7 @@ class Fetch:
     """Download and unpack the files a data card names, resuming what broke off."""
 
     card: tyro.conf.Positional[str]
-    """A data card's path, or the name of one in datasets/: voc, coco."""
+    """A data card's path, or the name of one that comes with the package: voc, coco, mango."""
     keep: bool = False
     """Keep the archives after unpacking; needs twice the room."""
 

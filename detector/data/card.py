@@ -30,20 +30,22 @@ _KEYS = (
 )
 _VARIABLE = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<braced>\w+)(?::-(?P<otherwise>[^}]*))?\})")
 _CLASS_KEYS = ("names", "rename", "merge", "drop")
-_DOWNLOAD_KEYS = ("url", "sha256", "size", "to")
+_DOWNLOAD_KEYS = ("url", "sha256", "size", "to", "file")
 
 
 @dataclass(frozen=True)
 class Download:
     """One file to fetch. sha256: 64 hex digits; size: bytes; None where nobody publishes them.
 
-    to: where it, or what its archive holds, goes, relative to the card's root.
+    to: where it, or what its archive holds, goes, relative to the card's root. file: what it is
+    called as loaded, where its url does not say.
     """
 
     url: str
     sha256: str | None = None
     size: int | None = None
     to: str = "."
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -231,5 +233,7 @@ def _downloads(value: Any, where: str) -> tuple[Download, ...]:
         to = _text(entry.get("to", "."), f"{where}: to")
         if Path(to).is_absolute() or ".." in Path(to).parts:
             raise DetectorError(f"{where}: to '{to}' leaves the root; expected a folder inside")
-        found.append(Download(_text(entry["url"], f"{where}: url"), sha256, size, to))
+        url = _text(entry["url"], f"{where}: url")
+        file = None if entry.get("file") is None else _text(entry["file"], f"{where}: file")
+        found.append(Download(url, sha256, size, to, file))
     return tuple(found)

@@ -44,11 +44,17 @@ class Unreachable(DetectorError):
     """No connection, or none that lasts: what was loaded stays for the next try."""
 
 
-def file_name(url: str) -> str:
-    """The last part of a URL's path. Raises DetectorError for none, and for any but http(s)."""
+def file_name(url: str, called: str | None = None) -> str:
+    """What a file is called as loaded: `called`, or the last part of its URL's path.
+
+    Raises DetectorError for what no file can be called, and for any URL but http(s).
+    """
     parts = urlsplit(url)
-    name = unquote(parts.path.rpartition("/")[2])
-    if parts.scheme not in ("http", "https") or not re.fullmatch(r"[^/\\:\0.][^/\\:\0]*", name):
+    name = unquote(parts.path.rpartition("/")[2]) if called is None else called
+    plain = re.fullmatch(r"[^/\\:\0.][^/\\:\0]*", name)
+    if called is not None and not plain:
+        raise DetectorError(f"{url}: file '{called}' is no name of a file; leave out folders")
+    if parts.scheme not in ("http", "https") or not plain:
         raise DetectorError(f"{url}: expected http:// or https:// with a file's name at its end")
     return name
 

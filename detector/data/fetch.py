@@ -17,13 +17,14 @@ from detector.errors import DetectorError
 from detector.outfile import write_whole
 
 DONE = ".fetched.json"  # in the root: which urls are in place; hidden, so no reader looks at it
-_CARDS = Path(__file__).parents[2] / "datasets"
+_INSTALLED = Path(__file__).parents[1] / "cards"  # what a wheel has, see pyproject.toml
+_CARDS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "datasets"
 
 Tell = Callable[[int, int | None], None]
 
 
 def find_card(name: str) -> Card:
-    """The card at a path, or `datasets/NAME.yaml` here or in this checkout.
+    """The card at a path, or `datasets/NAME.yaml` here, or the one called NAME that came with us.
 
     Raises DetectorError when there is none, or it says nothing to download.
     """
@@ -56,9 +57,11 @@ def fetch(
     Raises DetectorError when the disk is too small, and as `download` and `unpack` do; without a
     network it says which files to put where. What is done stays done for the next call.
     """
-    names = [file_name(entry.url) for entry in card.download]
+    names = [file_name(entry.url, entry.file) for entry in card.download]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DetectorError(f"{card.path}: download: two urls end in {twice[0]}; use two cards")
+        raise DetectorError(
+            f"{card.path}: download: two files are called {twice[0]}; rename one with file: NAME"
+        )
     _make_root(card)
     done = _done(card.root)
     todo = [
@@ -142,12 +145,16 @@ def _fetch_one(
 def _by_hand(card: Card, reason: str) -> str:
     """What to do where there is no network."""
     done = _done(card.root)
-    files = ", ".join(e.url for e in card.download if e.url not in done)
+    files = ", ".join(_loaded_as(e) for e in card.download if e.url not in done)
     host = urlsplit(card.download[0].url).hostname
     return (
         f"{reason}; {host} cannot be reached now. Run it again to resume, or load elsewhere "
         f"and put into {card.root}, as they are, then run it again: {files}"
     )
+
+
+def _loaded_as(entry: Download) -> str:
+    return entry.url if entry.file is None else f"{entry.url} (as {entry.file})"
 
 
 class Progress:

@@ -11,6 +11,7 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -282,6 +283,26 @@ def test_offline_says_what_to_put_where(server: Server, card: Card, tmp_path: Pa
         (card.root / path[1:]).write_bytes(data)
     assert fetch(offline, network=QUICK) == 3
     assert names_in(card.root) == PLACED
+
+
+def test_an_archive_whose_url_has_no_name_is_called_as_the_card_says(
+    server: Server, tmp_path: Path
+) -> None:
+    """As university repositories have them: /ndownloader/files/26220632."""
+    server.files = {"/files/7": make_zip("a/1.jpg", b"one"), "/more/7": make_zip("2.jpg", b"two")}
+    one, two = (Download(server.url + path) for path in server.files)
+    alike = Card(tmp_path / "card.yaml", tmp_path / "root", "toy", download=(one, two))
+    with pytest.raises(DetectorError, match="two files are called 7; rename one with file: NAME"):
+        fetch(alike, network=QUICK)
+    named = replace(alike, download=(replace(one, file="one.zip"), two))
+    assert fetch(named, keep=True, network=QUICK) == 2
+    expected = [".fetched.json", "2.jpg", "7", "a", "a/1.jpg", "one.zip"]
+    assert names_in(named.root) == expected
+    gone = replace(one, url="http://127.0.0.1:9/files/7", file="by-hand.zip")
+    with pytest.raises(DetectorError, match=r"files/7 \(as by-hand\.zip\)"):
+        fetch(replace(named, download=(gone,)), network=QUICK)
+    (named.root / "by-hand.zip").write_bytes(server.files["/files/7"])
+    assert fetch(replace(named, download=(gone,)), network=QUICK) == 1
 
 
 def test_too_small_a_disk_is_told_up_front(
