@@ -56,15 +56,24 @@ class Agreement:
         return abs(self.ap - self.torch_ap) <= MOST_AP
 
 
-def agreement(order: Order, run: Runner, frames: Iterable[UInt8]) -> tuple[float, float, float]:
-    """Agreement's `boxes_px`, `scores` and `best` over frames (H, W, 3) BGR of any sizes."""
+def agreement(
+    order: Order, run: Runner, frames: Iterable[UInt8], weighed: bool = False
+) -> tuple[float, float, float]:
+    """Agreement's `boxes_px`, `scores` and `best` over frames (H, W, 3) BGR of any sizes.
+
+    weighed: a box counts by its score's share of the best one's in the picture, so that one which
+    nobody sees may be further off. Without effect on outputs after NMS.
+    """
     px = scores = best = 0.0
     network = torch_runner(order)
     for frame in frames:
         batch = to_batch(frame, (order.size, order.size))
         theirs = network(batch)
-        compared = _detections_apart if order.outputs == "nms" else _anchors_apart
-        apart = compared(order, run(batch), (theirs["boxes"][0], theirs["scores"][0]), frame.shape)
+        expected = theirs["boxes"][0], theirs["scores"][0]
+        if order.outputs == "nms":
+            apart = _detections_apart(order, run(batch), expected, frame.shape)
+        else:
+            apart = _anchors_apart(order, run(batch), expected, frame.shape, weighed)
         # np.maximum keeps a NaN, which max would lose.
         px, scores = float(np.maximum(px, apart[0])), float(np.maximum(scores, apart[1]))
         best = max(best, float(theirs["scores"].max()))
@@ -139,13 +148,17 @@ def _anchors_apart(
     outputs: Mapping[str, npt.NDArray[Any]],
     theirs: tuple[npt.NDArray[Any], npt.NDArray[Any]],
     frame_hw: tuple[int, ...],
+    weighed: bool,
 ) -> tuple[float, float]:
     """Largest differences of boxes in pixels and of scores."""
     boxes, scores = decoded(order, outputs)
     height, width = frame_hw[:2]
-    seen = np.max(theirs[1], axis=1) >= SEEN
+    best = np.max(theirs[1], axis=1)
+    seen = best >= SEEN
     clipped = np.clip(boxes[seen], 0, 1) - np.clip(np.float32(theirs[0][seen]), 0, 1)
     px = np.abs(clipped * np.array([width, height, width, height], np.float32))
+    if weighed:
+        px *= (best[seen] / best.max())[:, None]
     return float(px.max(initial=0)), float(np.abs(scores - np.float32(theirs[1])).max())
 
 

@@ -57,6 +57,19 @@ def test_weights_are_halves_where_that_changes_nothing(
     assert precision_of(model, examples, tmp_path) == ("float16", [])
 
 
+def test_a_large_photograph_is_compared_as_the_network_sees_it(
+    model: SSDLite, examples: list[Example], tmp_path: Path
+) -> None:
+    """In its own pixels any rounding would show: 6000 px are 62 of the network's."""
+    in_halves(model)
+    with torch.no_grad():
+        for head in model.box_heads:
+            head.predict.weight *= 5  # these are rounded, and nothing else
+    picture = cv2.imread(str(examples[1].path))
+    cv2.imwrite(str(examples[1].path), cv2.resize(picture, (6000, 4000)))
+    assert precision_of(model, examples, tmp_path) == ("float16", [])
+
+
 def test_weights_stay_whole_where_halves_would_move_boxes(
     model: SSDLite, examples: list[Example], tmp_path: Path
 ) -> None:
