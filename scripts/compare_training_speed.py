@@ -77,7 +77,7 @@ CONTENDERS = {
     "torchvision, float32": Contender(False, kept=False),
     "torchvision, float32, memory kept": Contender(False),
     "torchvision, bfloat16, channels_last, memory kept": Contender(False, bfloat16=True),
-    "our loader alone": Contender(True, learns=False),
+    "our loader alone": Contender(True, kept=False, learns=False),
     "torchvision's loader alone": Contender(False, kept=False, learns=False),
 }
 

@@ -34,7 +34,7 @@ class Quantize:
     pictures: Annotated[Path | None, shown("FOLDER")] = None
     """Instead of --data, a folder of pictures like those in use (about 300), never those you will
     measure on. Nothing is measured then."""
-    max_drop: Annotated[float | None, shown("POINTS", "0.3")] = None
+    max_drop: Annotated[float | None, shown("POINTS", "0.3, or 0.6 at most")] = None
     """Points of AP that int8 may lose on training pictures held back from calibration. Where it
     loses more it is fine-tuned, and then layers are kept in float, those that cost most first.
     Without this option, 0.6 where 0.3 would keep more than half of the layers in float."""

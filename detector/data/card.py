@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from detector.data.download import file_name
 from detector.data.formats import FORMATS
 from detector.data.tree import read_text
 from detector.data.yolo_names import load_yaml
@@ -30,19 +31,20 @@ _KEYS = (
 )
 _VARIABLE = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<braced>\w+)(?::-(?P<otherwise>[^}]*))?\})")
 _CLASS_KEYS = ("names", "rename", "merge", "drop")
-_DOWNLOAD_KEYS = ("url", "sha256", "size", "to", "file")
+_DOWNLOAD_KEYS = ("url", "sha256", "md5", "size", "to", "file")
+_DIGITS = {"sha256": 64, "md5": 32}
 
 
 @dataclass(frozen=True)
 class Download:
-    """One file to fetch. sha256: 64 hex digits; size: bytes; None where nobody publishes them.
+    """One file to fetch. digest: its sha256 or md5 in hex digits; size: bytes; None where unknown.
 
     to: where it, or what its archive holds, goes, relative to the card's root. file: what it is
     called as loaded, where its url does not say.
     """
 
     url: str
-    sha256: str | None = None
+    digest: str | None = None
     size: int | None = None
     to: str = "."
     file: str | None = None
@@ -224,9 +226,7 @@ def _downloads(value: Any, where: str) -> tuple[Download, ...]:
         if not isinstance(entry, dict) or "url" not in entry:
             raise DetectorError(f"{where}: {str(entry)[:60]!r} has no 'url'; expected a map")
         _check_keys(entry, _DOWNLOAD_KEYS, where)
-        sha256 = None if entry.get("sha256") is None else str(entry["sha256"]).lower()
-        if sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", sha256):
-            raise DetectorError(f"{where}: sha256 '{sha256[:70]}' is not 64 hex digits")
+        digest = _digest(entry, where)
         size = entry.get("size")
         if size is not None and not (isinstance(size, int) and size > 0):
             raise DetectorError(f"{where}: size is {str(size)[:60]!r}, expected bytes")
@@ -235,5 +235,20 @@ def _downloads(value: Any, where: str) -> tuple[Download, ...]:
             raise DetectorError(f"{where}: to '{to}' leaves the root; expected a folder inside")
         url = _text(entry["url"], f"{where}: url")
         file = None if entry.get("file") is None else _text(entry["file"], f"{where}: file")
-        found.append(Download(url, sha256, size, to, file))
+        try:
+            file_name(url, file)
+        except DetectorError as error:
+            raise DetectorError(f"{where}: {error}") from None
+        found.append(Download(url, digest, size, to, file))
     return tuple(found)
+
+
+def _digest(entry: dict[Any, Any], where: str) -> str | None:
+    """The checksum that a download has, the better one of two."""
+    for key, count in _DIGITS.items():
+        if entry.get(key) is not None:
+            digest = str(entry[key]).lower()
+            if not re.fullmatch(f"[0-9a-f]{{{count}}}", digest):
+                raise DetectorError(f"{where}: {key} '{digest[:70]}' is not {count} hex digits")
+            return digest
+    return None

@@ -55,7 +55,9 @@ def file_name(url: str, called: str | None = None) -> str:
     if called is not None and not plain:
         raise DetectorError(f"{url}: file '{called}' is no name of a file; leave out folders")
     if parts.scheme not in ("http", "https") or not plain:
-        raise DetectorError(f"{url}: expected http:// or https:// with a file's name at its end")
+        raise DetectorError(
+            f"{url}: expected http:// or https:// with a file's name at its end, or file: NAME"
+        )
     return name
 
 
@@ -63,15 +65,16 @@ def download(
     url: str,
     path: Path,
     size: int | None = None,
-    sha256: str | None = None,
+    digest: str | None = None,
     tell: Tell = lambda done, total: None,
     network: Network = PATIENT,
 ) -> None:
     """Load `url` into `path`, whole and checked or not at all; a next try resumes `path.part`.
 
-    size: bytes expected; sha256: 64 hex digits; None where unknown. tell(bytes done, in all or
-    None). Raises Unreachable when the network fails for good, DetectorError when the server says
-    no, sends another size or another content (what was loaded is then deleted).
+    size: bytes expected; digest: sha256 or md5 in hex digits; None where unknown. tell(bytes done,
+    in all or None). Raises Unreachable when the network fails for good or the server sends no file,
+    DetectorError when it says no, sends another size or another content (what was loaded is then
+    deleted).
     """
     part = path.with_name(f"{path.name}.part")
     answered = False
@@ -94,7 +97,10 @@ def download(
             if not waits:
                 raise Unreachable(f"{url}: {_reason(error)}") from None
             network.sleep(waits.pop(0))
-    verify(part, url, size, sha256)
+    if not part.stat().st_size:
+        part.unlink()
+        raise Unreachable(f"{url}: the server sends nothing")
+    verify(part, url, size, digest)
     part.replace(path)
 
 
@@ -117,13 +123,7 @@ def _load(url: str, part: Path, size: int | None, tell: Tell, timeout_s: float) 
             part.unlink()
         raise
     with response:
-        if response.status == 206:
-            start = re.match(r"bytes (\d+)-", response.headers.get("Content-Range") or "")
-            if start is None or int(start[1]) != have:
-                part.unlink(missing_ok=True)
-                raise http.client.HTTPException("the server sent another part than asked for")
-        else:  # it does not know ranges: from the start
-            have = 0
+        have = _begin(response, url, part, have)
         length = response.headers.get("Content-Length")
         total = have + int(length) if length and length.isdigit() else None
         if size is not None and total is not None and total != size:
@@ -131,6 +131,19 @@ def _load(url: str, part: Path, size: int | None, tell: Tell, timeout_s: float) 
         _copy(response, part, have, total or size, tell)
         if total is not None and part.stat().st_size < total:
             raise http.client.HTTPException("the connection broke off")
+
+
+def _begin(response: Any, url: str, part: Path, have: int) -> int:
+    """At which byte what comes begins: at `have`, as asked, or at the start."""
+    if response.status == 206:
+        start = re.match(r"bytes (\d+)-", response.headers.get("Content-Range") or "")
+        if start is None or int(start[1]) != have:
+            part.unlink(missing_ok=True)
+            raise http.client.HTTPException("the server sent another part than asked for")
+        return have
+    if response.status != 200:  # 202 asks for a browser
+        raise Unreachable(f"{url}: the server answers {response.status} instead of the file")
+    return 0  # it does not know ranges
 
 
 def _copy(response: Any, part: Path, have: int, total: int | None, tell: Tell) -> None:
@@ -148,21 +161,22 @@ def _copy(response: Any, part: Path, have: int, total: int | None, tell: Tell) -
                 break
 
 
-def verify(path: Path, name: str, size: int | None, sha256: str | None) -> None:
+def verify(path: Path, name: str, size: int | None, digest: str | None) -> None:
     """Delete `path` and raise DetectorError unless it has the size and the checksum."""
     found = path.stat().st_size
     if size is not None and found != size:
         _refuse_size(name, path, size, found)
-    if sha256 is None:
+    if digest is None:
         return
-    digest = hashlib.sha256()
+    kind = "sha256" if len(digest) == 64 else "md5"
+    computed = hashlib.new(kind, usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(2**20):
-            digest.update(block)
-    if digest.hexdigest() != sha256:
+            computed.update(block)
+    if computed.hexdigest() != digest:
         path.unlink()
         raise DetectorError(
-            f"{name}: sha256 is {digest.hexdigest()}, expected {sha256}; deleted: try again, and "
+            f"{name}: {kind} is {computed.hexdigest()}, expected {digest}; deleted: try again, and "
             "if it stays so the file is not the one the card means"
         )
 

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from detector.data.card import Card, Download, read_card
 from detector.data.download import PATIENT, Network, Unreachable, download, file_name, verify
@@ -19,6 +18,8 @@ from detector.outfile import write_whole
 DONE = ".fetched.json"  # in the root: which urls are in place; hidden, so no reader looks at it
 _INSTALLED = Path(__file__).parents[1] / "cards"  # what a wheel has, see pyproject.toml
 _CARDS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "datasets"
+
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 
 Tell = Callable[[int, int | None], None]
 
@@ -63,6 +64,7 @@ def fetch(
             f"{card.path}: download: two files are called {twice[0]}; rename one with file: NAME"
         )
     _make_root(card)
+    _check_ours(card, names)
     done = _done(card.root)
     todo = [
         (entry, card.root / name)
@@ -88,6 +90,24 @@ def _make_root(card: Card) -> None:
         raise DetectorError(
             f"{card.path}: cannot make the folder {card.root} ({error.strerror}); change root:"
         ) from None
+
+
+def _check_ours(card: Card, names: list[str]) -> None:
+    """Raise DetectorError where the root holds other people's files, and nothing of the card's."""
+    there = {path.name for path in card.root.iterdir()}
+    ours = {DONE, *names, *(f"{name}.part" for name in names), *(f".unpack-{n}" for n in names)}
+    if there and not there & ours:
+        raise DetectorError(
+            f"{card.root}: holds other files; expected an empty folder for {card.name}, or one "
+            f"that fetch has begun: change root in {card.path}"
+        )
+
+
+def _check_archive(path: Path, url: str) -> None:
+    """Raise Unreachable, and delete it, where what should be an archive is none: a page, mostly."""
+    if path.suffix.lower() in ARCHIVES and not is_archive(path):
+        path.unlink()
+        raise Unreachable(f"{url}: the server sends no {path.suffix[1:]} file, but a page maybe")
 
 
 def _done(root: Path) -> list[str]:
@@ -126,10 +146,11 @@ def _fetch_one(
     progress: Callable[[str], Tell],
 ) -> None:
     if path.exists():
-        verify(path, str(path), entry.size, entry.sha256)
+        verify(path, str(path), entry.size, entry.digest)
     else:
         try:
-            download(entry.url, path, entry.size, entry.sha256, progress(path.name), network)
+            download(entry.url, path, entry.size, entry.digest, progress(path.name), network)
+            _check_archive(path, entry.url)
         except Unreachable as error:
             raise DetectorError(_by_hand(card, str(error))) from None
     target = card.root / entry.to
@@ -146,10 +167,9 @@ def _by_hand(card: Card, reason: str) -> str:
     """What to do where there is no network."""
     done = _done(card.root)
     files = ", ".join(_loaded_as(e) for e in card.download if e.url not in done)
-    host = urlsplit(card.download[0].url).hostname
     return (
-        f"{reason}; {host} cannot be reached now. Run it again to resume, or load elsewhere "
-        f"and put into {card.root}, as they are, then run it again: {files}"
+        f"{reason}. Run it again to go on, or load with a browser and put into {card.root}, as "
+        f"they are, then run it again: {files}"
     )
 
 

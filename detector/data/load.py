@@ -128,13 +128,14 @@ def open_card(data: str | Path) -> Card:
 
 def _open_root(card: Card) -> Folder:
     """Look at the card's root. Raises DetectorError, saying how to get what is missing."""
-    if not card.root.exists():
+    empty = card.download and card.root.is_dir() and not any(card.root.iterdir())
+    if not card.root.exists() or empty:
+        hint = "put the pictures and labels there, or change root:"
         if card.download:
             urls = ", ".join(entry.url for entry in card.download)
-            hint = f"run 'detector fetch {card.path}', or unpack there yourself: {urls}"
-        else:
-            hint = "put the pictures and labels there, or change root:"
-        raise DetectorError(f"{card.path}: no folder {card.root} (root); {hint}")
+            hint += f"; or run 'detector fetch {card.path}', or unpack there yourself: {urls}"
+        what = "nothing in" if empty else "no folder"
+        raise DetectorError(f"{card.path}: {what} {card.root} (root); {hint}")
     return open_folder(card.root, card.format, card.images, card.first_pixel)
 
 

@@ -44,7 +44,8 @@ def faithful_onnx(
         )
         proto = build(order, {})
         found = _compared(proto, order, examples)
-        apart = f"boxes by {found.boxes_px:.3g} px, scores by {found.scores:.3g}"
+        by_score = " (by their scores)" if precision == "float16" else ""
+        apart = f"boxes by {found.boxes_px:.3g} px{by_score}, scores by {found.scores:.3g}"
         if found.holds:
             if said:
                 say(f"model.onnx is in {precision}: in {said[0]} differ")

@@ -70,14 +70,19 @@ class Int8:
         if self.kept or self.views:
             text += f", {_lost(self.plain_drop)} without"
         if self.spared:
-            text += f"; to lose {MAX_DROP:g} at most would keep {self.spared} layers in float"
+            text += f"; {self._bound()} (`--max-drop {MAX_DROP:g}`)"
         if len(self.kept) > SEVERAL * self.layers:
             text += "; `detector quantize` with a larger --max-drop keeps more in int8"
         return text
 
+    def _bound(self) -> str:
+        return f"{MAX_DROP:g} at most would keep {self.spared} of them in float"
+
     def notes(self) -> dict[str, str]:
         """The same for a model's metadata."""
         lost = "unknown" if math.isnan(self.drop) else _lost(self.drop)
+        if self.spared:
+            lost += f" ({self._bound()})"
         tuned = {"fine_tuned": f"{self.views} views of training pictures"} if self.views else {}
         return {
             "kept_in_float": ", ".join(self.kept),
@@ -143,7 +148,8 @@ def quantize_to_drop(
         tuned = fine_tune(plain, floats, thinned(rest, views), side, views, batch, say)
         learned = Attempts(*tuned, trial, views) if tuned else None
     made = _better(learned, lost) if learned else None
-    made = made or within_drop(first)
+    if made is None or _mostly_float(made):
+        made = min((m for m in (made, within_drop(first)) if m), key=lambda one: len(one.kept))
     if max_drop is None:
         made = _bargain(made, [first, learned] if learned else [first])
     return replace(made, plain_drop=lost)
@@ -164,9 +170,13 @@ def _better(learned: Attempts, lost: float) -> Int8 | None:
 def _bargain(made: Int8, attempts: Sequence[Attempts]) -> Int8:
     """`made`, or all layers in int8 where it has most of them in float to gain a few tenths."""
     whole = min((attempt.file_with(0) for attempt in attempts), key=lambda one: one.drop)
-    if len(made.kept) <= BARGAIN_SHARE * made.layers or whole.drop > BARGAIN_DROP:
+    if not _mostly_float(made) or whole.drop > BARGAIN_DROP:
         return made
     return replace(whole, spared=len(made.kept))
+
+
+def _mostly_float(made: Int8) -> bool:
+    return len(made.kept) > BARGAIN_SHARE * made.layers
 
 
 class Attempts:

@@ -160,9 +160,15 @@ def _int8_metrics(int8: Int8 | None) -> dict[str, object]:
     """What metrics.json says of how a file was quantised."""
     if int8 is None:
         return {}
-    lost = None if math.isnan(int8.drop) else round(int8.drop, 3)
+    lost, plain = (None if math.isnan(d) else round(d, 3) for d in (int8.drop, int8.plain_drop))
     return {
         "kept_in_float": list(int8.kept),
         "kept_in_float_bytes": int8.grown,
-        "held_back": {"training_pictures": int8.held, "AP_lost": lost},
+        "bound_would_keep": int8.spared,
+        "fine_tuned_views": int8.views,
+        "held_back": {
+            "training_pictures": int8.held,
+            "AP_lost": lost,
+            "AP_lost_as_first_quantised": plain,
+        },
     }

@@ -79,6 +79,10 @@ def test_the_least_card(text, tmp_path: Path) -> None:
         ("root: .\nclasses: [a, b, a]", "names has 'a' twice"),
         ("root: .\nclasses: a", "classes is 'a', expected a list"),
         ("root: .\ndownload: {url: x, sha256: 12}", "sha256 '12' is not 64 hex digits"),
+        ("root: .\ndownload: {url: x, md5: 12}", "md5 '12' is not 32 hex digits"),
+        ("root: .\ndownload: {url: 'https://x/a/', sha256: ''}", "sha256 '' is not 64"),
+        ("root: .\ndownload: {url: 'https://x/a/'}", "name at its end, or file: NAME"),
+        ("root: .\ndownload: {url: 'https://x/a', file: b/c}", "'b/c' is no name of a file"),
         ("root: .\ndownload: {url: x, size: -1}", "size is '-1', expected bytes"),
         ("root: .\ndownload: {url: x, to: ../up}", "to '../up' leaves the root"),
         ("root: .\ndownload: [x]", "'x' has no 'url'"),
@@ -114,6 +118,6 @@ def test_the_cards_we_ship_are_sound() -> None:
     assert set(cards) >= {"voc", "coco", "mango"}
     for name in ("voc", "coco"):
         assert cards[name].download
-        assert all(entry.sha256 and entry.size for entry in cards[name].download)
+        assert all(entry.digest and entry.size for entry in cards[name].download)
         assert set(cards[name].splits) == {"train", "val"}
     assert len(cards["voc"].classes.names) == 20

@@ -74,7 +74,7 @@ class Server:
             request.send_error(404)
             return
         start = int(asked[6:-1]) if asked and mood != "no ranges" else 0
-        if start >= len(body):
+        if asked and start >= len(body):
             request.send_response(416)
             request.send_header("Content-Range", f"bytes */{len(body)}")
             request.end_headers()
@@ -272,7 +272,7 @@ def test_offline_says_what_to_put_where(server: Server, card: Card, tmp_path: Pa
         free.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
     away = tuple(
-        Download(d.url.replace(server.url, nobody), d.sha256, d.size, d.to) for d in card.download
+        Download(d.url.replace(server.url, nobody), d.digest, d.size, d.to) for d in card.download
     )
     offline = Card(card.path, card.root, card.name, download=away)
     expected = re.escape(f"put into {card.root}, as they are, then run it again: {nobody}/one.tar")
@@ -303,6 +303,48 @@ def test_an_archive_whose_url_has_no_name_is_called_as_the_card_says(
         fetch(replace(named, download=(gone,)), network=QUICK)
     (named.root / "by-hand.zip").write_bytes(server.files["/files/7"])
     assert fetch(replace(named, download=(gone,)), network=QUICK) == 1
+
+
+@pytest.mark.parametrize("answer", [b"<!DOCTYPE html><p>Are you a person?</p>", b""])
+def test_a_page_instead_of_the_archive_is_not_the_data(
+    server: Server, tmp_path: Path, answer: bytes
+) -> None:
+    """What repositories behind a firewall send to programs; with 200 all the same."""
+    server.files = {"/kit.zip": answer}
+    entry = Download(server.url + "/kit.zip")
+    card = Card(tmp_path / "card.yaml", tmp_path / "root", "toy", download=(entry,))
+    for _ in range(2):
+        with pytest.raises(DetectorError, match=r"server sends (no zip|nothing).*with a browser"):
+            fetch(card, network=QUICK)
+        assert names_in(card.root) == []
+    server.files = {"/kit.zip": make_zip("1.jpg", b"one")}
+    assert fetch(card, network=QUICK) == 1
+
+
+def test_an_answer_without_a_file_is_not_the_data(server: Server, card: Card) -> None:
+    server.mood = ["202"]
+    with pytest.raises(DetectorError, match=r"answers 202 instead of the file.*with a browser"):
+        fetch(card, network=QUICK)
+    assert names_in(card.root) == []
+    assert fetch(card, network=QUICK) == 3
+
+
+def test_other_files_are_not_mixed_with_the_data(server: Server, card: Card) -> None:
+    card.root.mkdir()
+    (card.root / "mine.jpg").write_bytes(b"mine")
+    with pytest.raises(DetectorError, match=r"root: holds other files; .* change root in .*yaml"):
+        fetch(card, network=QUICK)
+    assert server.ranges == []
+    assert names_in(card.root) == ["mine.jpg"]
+
+
+def test_an_md5_is_checked_too(server: Server, tmp_path: Path) -> None:
+    server.files = {"/data.bin": CONTENT}
+    md5 = hashlib.md5(CONTENT).hexdigest()
+    download(f"{server.url}/data.bin", tmp_path / "a", digest=md5, network=QUICK)
+    with pytest.raises(DetectorError, match=f"md5 is {md5}, expected 000"):
+        download(f"{server.url}/data.bin", tmp_path / "b", digest="0" * 32, network=QUICK)
+    assert names_in(tmp_path) == ["a"]
 
 
 def test_too_small_a_disk_is_told_up_front(

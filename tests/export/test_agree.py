@@ -64,6 +64,7 @@ def test_weighed_a_box_counts_by_its_score(order: Order) -> None:
         return {**found, "boxes": found["boxes"] + shifts.astype(np.float32)}
 
     frame = [FRAMES[0][:96, :96]]
+    assert 0 < second < first
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("detector.export.agree.torch_runner", lambda order: lambda batch: found)
         plain, weighed = (agreement(order, moved, frame, flag)[0] for flag in (False, True))

@@ -197,7 +197,30 @@ def test_most_layers_in_float_are_no_bargain(
         return
     assert (made.kept, made.spared, made.views) == ((), 64, views)
     assert made.drop == pytest.approx(min(plain, learned))
-    assert made.sentence().endswith("; to lose 0.3 at most would keep 64 layers in float")
+    told = "0.3 at most would keep 64 of them in float"
+    assert made.sentence().endswith(f"; {told} (`--max-drop 0.3`)")
+    assert told in made.notes()["on_held_back"]
+
+
+@pytest.mark.slow
+def test_learning_is_not_taken_where_it_would_keep_most_layers_in_float(
+    tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten layers of the first are enough, 64 of what learned."""
+    whole = len(quick)
+
+    def ap(path: Path) -> float:
+        proto = onnx.load(path)
+        learned = bias_of(proto) == 7
+        if path == COCO_FLOAT or whole - len(int8_layers(proto)) >= (64 if learned else 10):
+            return 37.0
+        return 36.5 if learned else 36.0
+
+    judged_by(monkeypatch, ap)
+    monkeypatch.setattr(verified, "fine_tune", lambda a, b, *_: (with_bias(a, 7), with_bias(b, 7)))
+    quick.remove("node__symbolic")
+    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, None, 64)
+    assert (len(made.kept), made.views, made.spared, made.drop) == (10, 0, 0, 0.0)
 
 
 def test_what_is_within_the_drop_need_not_learn(

@@ -104,7 +104,12 @@ def test_an_int8_file_says_what_was_kept_and_what_it_cost(
     assert told.notes["kept_in_float"] == "backbone.stem"
     model = write_metrics(tmp_path, [file], {})["models"]["m-int8.onnx"]  # type: ignore[index]
     assert model["kept_in_float"] == ["backbone.stem"]
-    assert model["held_back"] == {"training_pictures": 4, "AP_lost": 0.123}
+    assert model["held_back"] == {
+        "training_pictures": 4,
+        "AP_lost": 0.123,
+        "AP_lost_as_first_quantised": 2.0,
+    }
+    assert (model["bound_would_keep"], model["fine_tuned_views"]) == (0, 0)
 
 
 def test_notes_are_added_to_those_there_are() -> None:
