@@ -128,15 +128,19 @@ def open_card(data: str | Path) -> Card:
 
 def _open_root(card: Card) -> Folder:
     """Look at the card's root. Raises DetectorError, saying how to get what is missing."""
-    empty = card.download and card.root.is_dir() and not any(card.root.iterdir())
-    if not card.root.exists() or empty:
-        hint = "put the pictures and labels there, or change root:"
+    if not card.root.exists() or (card.download and nothing_in(card.root)):
+        hint = "put the pictures and labels there, or change root"
         if card.download:
             urls = ", ".join(entry.url for entry in card.download)
-            hint += f"; or run 'detector fetch {card.path}', or unpack there yourself: {urls}"
-        what = "nothing in" if empty else "no folder"
+            hint += f", or run 'detector fetch {card.path}', or unpack there yourself: {urls}"
+        what = "nothing in" if card.root.exists() else "no folder"
         raise DetectorError(f"{card.path}: {what} {card.root} (root); {hint}")
     return open_folder(card.root, card.format, card.images, card.first_pixel)
+
+
+def nothing_in(root: Path) -> bool:
+    """Whether a root is no file and no folder with anything in it."""
+    return not root.exists() or (root.is_dir() and not any(root.iterdir()))
 
 
 def _read(card: Card, folder: Folder) -> dict[str, Dataset]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from detector.data.check.report import check
 from detector.data.load import load_data, load_splits
 from detector.errors import DetectorError
 
@@ -219,7 +220,14 @@ def test_two_hundred_classes(tmp_path: Path, yolo_set) -> None:
     ("card", "message"),
     [
         ("root: gone\n", "no folder .*gone .root.; put the pictures"),
-        ("root: gone\ndownload: {url: http://x/y.zip}", "detector fetch .*http://x/y.zip"),
+        (
+            "root: gone\ndownload: {url: http://x/y.zip}",
+            "no folder.*detector fetch .*http://x/y.zip",
+        ),
+        (
+            "root: bare\ndownload: {url: http://x/y.zip}",
+            "nothing in .*detector fetch .*http://x/y.zip",
+        ),
         ("root: .\nsplits: {train: gone.txt}", "splits: train: no .*gone.txt"),
         ("root: .\nsplits: {val: a}", "no train"),
     ],
@@ -228,5 +236,7 @@ def test_cards_whose_data_is_missing(
     tmp_path: Path, yolo_set, text, card: str, message: str
 ) -> None:
     yolo_set({"a/1": [0], "a/2": [0]})
-    with pytest.raises(DetectorError, match=message):
-        load_splits(text("card.yaml", card))
+    (tmp_path / "bare").mkdir()  # as a fetch without a network leaves it
+    for read in (load_splits, check) if "root: ." not in card else (load_splits,):
+        with pytest.raises(DetectorError, match=message):
+            read(text("card.yaml", card))

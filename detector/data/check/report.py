@@ -22,7 +22,7 @@ from detector.data.check.fit import SizeFit, anchor_fit
 from detector.data.check.pictures import Picture, look_at
 from detector.data.example import Dataset, Example, Float32
 from detector.data.formats import Folder, open_folder, read_all
-from detector.data.load import load_splits, open_card
+from detector.data.load import load_splits, nothing_in, open_card
 from detector.errors import DetectorError
 
 
@@ -94,7 +94,7 @@ def _read(data: str | Path) -> tuple[Folder, Mapping[str, Dataset], list[Finding
         splits = load_splits(data)
         return open_folder(card.root, card.format, card.images, card.first_pixel), splits, []
     except DetectorError as error:
-        if not card.root.exists():
+        if nothing_in(card.root):
             raise
         folder = open_folder(card.root, card.format, card.images, card.first_pixel)
         message = str(error).removeprefix(f"{card.path}: ")
