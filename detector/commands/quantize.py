@@ -11,7 +11,7 @@ import tyro
 
 from detector.commands.options import shown
 from detector.errors import DetectorError
-from detector.export.int8_options import VIEWS
+from detector.export.int8_options import MAX_DROP, VIEWS
 from detector.training import process
 
 if TYPE_CHECKING:
@@ -34,10 +34,9 @@ class Quantize:
     pictures: Annotated[Path | None, shown("FOLDER")] = None
     """Instead of --data, a folder of pictures like those in use (about 300), never those you will
     measure on. Nothing is measured then."""
-    max_drop: Annotated[float | None, shown("POINTS", "0.3, or 0.6 at most")] = None
+    max_drop: float = MAX_DROP
     """Points of AP that int8 may lose on training pictures held back from calibration. Where it
-    loses more it is fine-tuned, and then layers are kept in float, those that cost most first.
-    Without this option, 0.6 where 0.3 would keep more than half of the layers in float."""
+    loses more it is fine-tuned, and then layers are kept in float, those that cost most first."""
     fine_tune: bool = True
     """Where int8 loses more than that, let it learn, rounding in the loop, to do as the float
     network; takes minutes."""
@@ -68,9 +67,9 @@ class Quantize:
         return 0
 
     def _check(self) -> None:
-        if self.max_drop is not None and not self.max_drop >= 0:
+        if not self.max_drop >= 0:
             raise DetectorError(f"--max-drop {self.max_drop:g}: expected points of AP, 0 or more")
-        chosen = (self.max_drop, self.fine_tune, self.views) != (None, True, VIEWS)
+        chosen = (self.max_drop, self.fine_tune, self.views) != (MAX_DROP, True, VIEWS)
         if self.data is None and chosen:
             raise DetectorError(
                 "--max-drop, --fine-tune, --views: need --data; pictures without labels cannot "

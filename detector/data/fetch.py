@@ -103,13 +103,6 @@ def _check_ours(card: Card, names: list[str]) -> None:
         )
 
 
-def _check_archive(path: Path, url: str) -> None:
-    """Raise Unreachable, and delete it, where what should be an archive is none: a page, mostly."""
-    if path.suffix.lower() in ARCHIVES and not is_archive(path):
-        path.unlink()
-        raise Unreachable(f"{url}: the server sends no {path.suffix[1:]} file, but a page maybe")
-
-
 def _done(root: Path) -> list[str]:
     try:
         content = json.loads((root / DONE).read_text(encoding="utf-8"))
@@ -150,11 +143,14 @@ def _fetch_one(
     else:
         try:
             download(entry.url, path, entry.size, entry.digest, progress(path.name), network)
-            _check_archive(path, entry.url)
         except Unreachable as error:
             raise DetectorError(_by_hand(card, str(error))) from None
-    target = card.root / entry.to
-    if is_archive(path):
+    target, archive = card.root / entry.to, is_archive(path)
+    if path.suffix.lower() in ARCHIVES and not archive:  # a page, from a firewall or a browser
+        path.unlink()
+        reason = f"{entry.url}: {path.name} is no {path.suffix[1:]} file, but a page maybe; deleted"
+        raise DetectorError(_by_hand(card, reason))
+    if archive:
         unpack(path, target, progress(f"unpacking {path.name}"))
         if not keep:
             path.unlink()

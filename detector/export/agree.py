@@ -26,7 +26,7 @@ from detector.preprocess import to_batch
 
 Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
-# What counts as agreement: boxes in pixels, scores, and points of AP.
+# What counts as agreement: boxes in pixels of the picture, scores, and points of AP.
 MOST_PX, MOST_SCORE, MOST_AP = 0.5, 0.01, 0.1
 SEEN = 0.01  # boxes are compared where torch scores some class as much
 
@@ -35,7 +35,7 @@ SEEN = 0.01  # boxes are compared where torch scores some class as much
 class Agreement:
     """The largest differences from torch that were met. ap: of the file, in percent, or None.
 
-    boxes_px: between boxes of anchors that score SEEN or more, in pixels of the frames given; after
+    boxes_px: between boxes of anchors that score SEEN or more, in pixels of their picture; after
     NMS between the same detections. scores: of all anchors and classes; 1 for a detection that only
     one of the two has. best: torch's highest score, so that one knows there was something to see.
     """
@@ -56,28 +56,19 @@ class Agreement:
         return abs(self.ap - self.torch_ap) <= MOST_AP
 
 
-def agreement(
-    order: Order, run: Runner, frames: Iterable[UInt8], weighed: bool = False
-) -> tuple[float, float, float]:
-    """Agreement's `boxes_px`, `scores` and `best` over frames (H, W, 3) BGR of any sizes.
-
-    weighed: a box counts by its score's share of `best`, so that one which nobody sees may be
-    further off. Without effect on outputs after NMS.
-    """
+def agreement(order: Order, run: Runner, frames: Iterable[UInt8]) -> tuple[float, float, float]:
+    """Agreement's `boxes_px`, `scores` and `best` over frames (H, W, 3) BGR of any sizes."""
     px = scores = best = 0.0
     network = torch_runner(order)
     for frame in frames:
         batch = to_batch(frame, (order.size, order.size))
         theirs = network(batch)
-        expected = theirs["boxes"][0], theirs["scores"][0]
-        if order.outputs == "nms":
-            apart = _detections_apart(order, run(batch), expected, frame.shape)
-        else:
-            apart = _anchors_apart(order, run(batch), expected, frame.shape, weighed)
+        compared = _detections_apart if order.outputs == "nms" else _anchors_apart
+        apart = compared(order, run(batch), (theirs["boxes"][0], theirs["scores"][0]), frame.shape)
         # np.maximum keeps a NaN, which max would lose.
         px, scores = float(np.maximum(px, apart[0])), float(np.maximum(scores, apart[1]))
         best = max(best, float(theirs["scores"].max()))
-    return px / best if weighed and best else px, scores, best
+    return px, scores, best
 
 
 def torch_runner(order: Order) -> Runner:
@@ -148,17 +139,13 @@ def _anchors_apart(
     outputs: Mapping[str, npt.NDArray[Any]],
     theirs: tuple[npt.NDArray[Any], npt.NDArray[Any]],
     frame_hw: tuple[int, ...],
-    weighed: bool,
 ) -> tuple[float, float]:
-    """Largest differences of boxes in pixels, weighed: times their scores, and of scores."""
+    """Largest differences of boxes in pixels and of scores."""
     boxes, scores = decoded(order, outputs)
     height, width = frame_hw[:2]
-    best = np.max(theirs[1], axis=1)
-    seen = best >= SEEN
+    seen = np.max(theirs[1], axis=1) >= SEEN
     clipped = np.clip(boxes[seen], 0, 1) - np.clip(np.float32(theirs[0][seen]), 0, 1)
     px = np.abs(clipped * np.array([width, height, width, height], np.float32))
-    if weighed:
-        px *= best[seen, None]
     return float(px.max(initial=0)), float(np.abs(scores - np.float32(theirs[1])).max())
 
 

@@ -20,7 +20,6 @@ from detector.export.onnx import build, write
 from detector.images import read_image
 from detector.model.checkpoint import ModelCard
 from detector.model.ssdlite import SSDLite
-from detector.preprocess import to_batch
 
 COMPARED = 8  # pictures
 PRECISIONS: tuple[Precision, ...] = ("float16", "float32")
@@ -31,11 +30,9 @@ def faithful_onnx(
 ) -> onnx.ModelProto:
     """The network as a model file, compared with torch on some pictures in ONNX Runtime.
 
-    Boxes are compared in pixels of the network's input: of a large photograph, half a pixel is less
-    than any rounding. In float16 they count by their scores (`agreement`), since a box of low score
-    may well move by one. Those of a network that has hardly learned move by more (its batch norms
-    blow up small differences); its weights then stay in float32, and `say` is told. DetectorError
-    where even that file does not agree.
+    Rounding to float16 moves the boxes of a network that has hardly learned (its batch norms blow
+    up small differences); its weights then stay in float32, and `say` is told. DetectorError where
+    even that file does not agree.
     """
     said: list[str] = []
     for precision in PRECISIONS:
@@ -44,8 +41,7 @@ def faithful_onnx(
         )
         proto = build(order, {})
         found = _compared(proto, order, examples)
-        by_score = " (by their scores)" if precision == "float16" else ""
-        apart = f"boxes by {found.boxes_px:.3g} px{by_score}, scores by {found.scores:.3g}"
+        apart = f"boxes by {found.boxes_px:.3g} px, scores by {found.scores:.3g}"
         if found.holds:
             if said:
                 say(f"model.onnx is in {precision}: in {said[0]} differ")
@@ -62,12 +58,13 @@ def _compared(proto: onnx.ModelProto, order: Order, examples: Sequence[Example])
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "model.onnx"
         write(path, proto)
-        run, frames = load(path, order, torch.get_num_threads()), _frames(examples, order.size)
-        return Agreement(*agreement(order, run, frames, order.precision == "float16"))
+        return Agreement(
+            *agreement(order, load(path, order, torch.get_num_threads()), _frames(examples))
+        )
 
 
-def _frames(examples: Sequence[Example], side: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """The first readable pictures as the network sees them, one at a time: they may be large."""
+def _frames(examples: Sequence[Example]) -> Iterator[npt.NDArray[np.uint8]]:
+    """The first readable pictures, one at a time: they may be large."""
     left = COMPARED
     for example in examples:
         if not left:
@@ -79,4 +76,4 @@ def _frames(examples: Sequence[Example], side: int) -> Iterator[npt.NDArray[np.u
         except DetectorError:  # counted when the run began
             continue
         left -= 1
-        yield to_batch(frame, (side, side))[0]
+        yield frame

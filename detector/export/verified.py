@@ -20,7 +20,7 @@ from detector.errors import DetectorError
 from detector.export.fine_tune import fine_tune
 from detector.export.frames import Frames
 from detector.export.held import Held, divide, looks
-from detector.export.int8_options import BARGAIN_DROP, BARGAIN_SHARE, BATCH, MAX_DROP, VIEWS
+from detector.export.int8_options import BATCH, MAX_DROP, VIEWS
 from detector.export.quantize import float_graph, int8_graph, with_notes
 from detector.export.restore import int8_layers, restore
 from detector.export.sensitivity import Batches, ranked
@@ -39,8 +39,7 @@ class Int8:
     kept: layers put back into float, the worst first; `layers` could be int8. drop: AP points that
     it loses on `held` training pictures that calibration did not see, nan where they cannot tell;
     plain_drop: with every layer in int8, as first quantised. grown: bytes that `kept` costs. views:
-    of pictures that it was fine-tuned on, 0 for not at all. spared: layers that MAX_DROP would have
-    kept in float, where that was no bargain.
+    of pictures that it was fine-tuned on, 0 for not at all.
     """
 
     proto: onnx.ModelProto
@@ -51,7 +50,6 @@ class Int8:
     drop: float
     grown: int
     views: int = 0
-    spared: int = 0
 
     def sentence(self) -> str:
         """What was done, for people."""
@@ -69,20 +67,13 @@ class Int8:
         text += f": {_lost(self.drop)} {where}"
         if self.kept or self.views:
             text += f", {_lost(self.plain_drop)} without"
-        if self.spared:
-            text += f"; {self._bound()} (`--max-drop {MAX_DROP:g}`)"
         if len(self.kept) > SEVERAL * self.layers:
             text += "; `detector quantize` with a larger --max-drop keeps more in int8"
         return text
 
-    def _bound(self) -> str:
-        return f"{MAX_DROP:g} at most would keep {self.spared} of them in float"
-
     def notes(self) -> dict[str, str]:
         """The same for a model's metadata."""
         lost = "unknown" if math.isnan(self.drop) else _lost(self.drop)
-        if self.spared:
-            lost += f" ({self._bound()})"
         tuned = {"fine_tuned": f"{self.views} views of training pictures"} if self.views else {}
         return {
             "kept_in_float": ", ".join(self.kept),
@@ -112,18 +103,17 @@ def quantize_to_drop(
     train: Dataset,
     name: str,
     say: Say,
-    max_drop: float | None = None,
+    max_drop: float = MAX_DROP,
     views: int = VIEWS,
     batch: int = BATCH,
 ) -> Int8:
     """The int8 form of a float model file that loses at most max_drop AP on held-back pictures.
 
     Where all layers in int8 lose more, they learn on `views` views (0 for none), at most `batch` at
-    once, and where that is not enough, layers go back into float. max_drop: None for MAX_DROP, or
-    BARGAIN_DROP where that would cost what int8 is for. train: labelled pictures like those in use,
-    called `name`; a part calibrates, the rest decides. Those that the figure of merit is measured
-    on are not to be among them. Raises DetectorError for files that cannot be quantised and when no
-    picture can be read.
+    once, and where that is not enough, layers go back into float. train: labelled pictures like
+    those in use, called `name`; a part calibrates, the rest decides. Those that the figure of merit
+    is measured on are not to be among them. Raises DetectorError for files that cannot be quantised
+    and when no picture can be read.
     """
     side = metadata.read(path).input_size
     rest, judging = divide(train)
@@ -139,19 +129,16 @@ def quantize_to_drop(
     with contextlib.redirect_stdout(sys.stderr):  # progress is no result
         plain = int8_graph(floats, frames)
     shown = [frames[i] for i in thinned(range(len(frames)), RANKED)]
-    bound = MAX_DROP if max_drop is None else max_drop
-    trial = Trial(path, note, held, held.average_precision(path), shown, bound, say)
-    first, learned = Attempts(plain, floats, trial), None
+    trial = Trial(path, note, held, held.average_precision(path), shown, max_drop, say)
+    first = Attempts(plain, floats, trial)
     lost = first.drop_with(0)
-    if lost > bound and views:
+    made: Int8 | None = None
+    if lost > max_drop and views:
         say(f"{_too_much(lost, trial)}: fine-tuning")
         tuned = fine_tune(plain, floats, thinned(rest, views), side, views, batch, say)
-        learned = Attempts(*tuned, trial, views) if tuned else None
-    made = _better(learned, lost) if learned else None
-    if made is None or _mostly_float(made):
-        made = min((m for m in (made, within_drop(first)) if m), key=lambda one: len(one.kept))
-    if max_drop is None:
-        made = _bargain(made, [first, learned] if learned else [first])
+        made = _better(Attempts(*tuned, trial, views), lost) if tuned else None
+    if made is None or len(made.kept) > SEVERAL * made.layers:  # the first may need fewer
+        made = min(filter(None, (made, within_drop(first))), key=lambda one: len(one.kept))
     return replace(made, plain_drop=lost)
 
 
@@ -165,18 +152,6 @@ def _better(learned: Attempts, lost: float) -> Int8 | None:
         return None
     made = within_drop(learned)
     return made if made.drop <= learned.trial.max_drop else None
-
-
-def _bargain(made: Int8, attempts: Sequence[Attempts]) -> Int8:
-    """`made`, or all layers in int8 where it has most of them in float to gain a few tenths."""
-    whole = min((attempt.file_with(0) for attempt in attempts), key=lambda one: one.drop)
-    if not _mostly_float(made) or whole.drop > BARGAIN_DROP:
-        return made
-    return replace(whole, spared=len(made.kept))
-
-
-def _mostly_float(made: Int8) -> bool:
-    return len(made.kept) > BARGAIN_SHARE * made.layers
 
 
 class Attempts:

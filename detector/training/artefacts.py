@@ -15,7 +15,7 @@ from detector.data.example import Dataset
 from detector.evaluation.analysis import Analysis
 from detector.evaluation.metrics import as_metrics
 from detector.export.faithful import faithful_onnx
-from detector.export.int8_options import BATCH, VIEWS
+from detector.export.int8_options import BATCH, MAX_DROP, VIEWS
 from detector.export.onnx import write
 from detector.export.verified import Int8, quantize_to_drop
 from detector.model import checkpoint
@@ -80,7 +80,7 @@ def write_int8(
     name: str,
     floats: Measured,
     say: Callable[[str], None],
-    max_drop: float | None = None,
+    max_drop: float = MAX_DROP,
     views: int = VIEWS,
     batch: int = BATCH,
 ) -> ModelFile:
@@ -164,7 +164,6 @@ def _int8_metrics(int8: Int8 | None) -> dict[str, object]:
     return {
         "kept_in_float": list(int8.kept),
         "kept_in_float_bytes": int8.grown,
-        "bound_would_keep": int8.spared,
         "fine_tuned_views": int8.views,
         "held_back": {
             "training_pictures": int8.held,

@@ -52,26 +52,6 @@ def test_differences_are_in_pixels_of_the_picture_and_in_scores(order: Order) ->
     assert scores == pytest.approx(0.02, rel=1e-3)
 
 
-def test_weighed_a_box_counts_by_its_score(order: Order) -> None:
-    """The one that scores best moves by a hundredth of the picture, the second by two."""
-    found = torch_runner(order)(FRAMES[0][None, :96, :96])
-    found["boxes"] = np.full_like(found["boxes"], 0.5)  # away from the borders, which clip
-    best = found["scores"].max(axis=2)[0]
-    first, second = np.sort(best)[::-1][:2]
-
-    def moved(batch: np.ndarray) -> dict[str, np.ndarray]:
-        shifts = np.where(best == first, 0.01, 0.02 * (best == second))[None, :, None]
-        return {**found, "boxes": found["boxes"] + shifts.astype(np.float32)}
-
-    frame = [FRAMES[0][:96, :96]]
-    assert 0 < second < first
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("detector.export.agree.torch_runner", lambda order: lambda batch: found)
-        plain, weighed = (agreement(order, moved, frame, flag)[0] for flag in (False, True))
-    assert plain == pytest.approx(0.02 * 96, rel=1e-3)
-    assert weighed == pytest.approx(max(0.01, 0.02 * second / first) * 96, rel=1e-3)
-
-
 @pytest.mark.parametrize(
     ("found", "holds"),
     [

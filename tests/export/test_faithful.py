@@ -13,7 +13,6 @@ from networks import in_halves, seen_blobs
 from detector import metadata
 from detector.data.example import Example
 from detector.errors import DetectorError
-from detector.export import faithful
 from detector.export.faithful import faithful_onnx
 from detector.export.onnx import write
 from detector.model.anchors import ssd_spec
@@ -56,35 +55,6 @@ def test_weights_are_halves_where_that_changes_nothing(
 ) -> None:
     in_halves(model)
     assert precision_of(model, examples, tmp_path) == ("float16", [])
-
-
-def test_a_large_photograph_is_compared_as_the_network_sees_it(
-    model: SSDLite, examples: list[Example], tmp_path: Path
-) -> None:
-    """In its own pixels any rounding would show: 62 of 6000 px are one of the network's."""
-    in_halves(model)
-    with torch.no_grad():
-        for head in model.box_heads:
-            head.predict.weight *= 5  # these are rounded, and nothing else
-    picture = cv2.imread(str(examples[1].path))
-    cv2.imwrite(str(examples[1].path), cv2.resize(picture, (6000, 4000)))
-    assert precision_of(model, examples, tmp_path) == ("float16", [])
-
-
-def test_only_halves_are_excused_by_low_scores(
-    model: SSDLite, examples: list[Example], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[tuple[str, bool]] = []
-
-    def agreement(order, run, frames, weighed):
-        asked.append((order.precision, weighed))
-        return (1.0 if order.precision == "float16" else 0.0), 0.0, 0.9
-
-    monkeypatch.setattr(faithful, "agreement", agreement)
-    said: list[str] = []
-    faithful_onnx(model, CARD, examples, said.append)
-    assert asked == [("float16", True), ("float32", False)]
-    assert "in float16 boxes by 1 px (by their scores), scores by 0 differ" in said[0]
 
 
 def test_weights_stay_whole_where_halves_would_move_boxes(

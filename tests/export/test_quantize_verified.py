@@ -160,49 +160,6 @@ def test_the_bound_holds_where_all_that_learned_is_not_enough(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("plain", "learned", "max_drop", "views"),
-    [
-        (0.4, 0.35, None, 64),  # of two that lose little, what loses less
-        (0.4, 0.5, None, 0),
-        (0.61, 0.7, None, None),  # too much to be kept
-        (0.4, 0.35, 0.3, None),  # a bound that was asked for holds
-    ],
-)
-def test_most_layers_in_float_are_no_bargain(
-    tmp_path: Path,
-    quick: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    plain: float,
-    learned: float,
-    max_drop: float | None,
-    views: int | None,
-) -> None:
-    """Where only 64 layers in float would keep the bound."""
-    whole = len(quick)
-
-    def ap(path: Path) -> float:
-        proto = onnx.load(path)
-        if path == COCO_FLOAT or whole - len(int8_layers(proto)) >= 64:
-            return 37.0
-        return 37.0 - (learned if bias_of(proto) == 7 else plain)
-
-    judged_by(monkeypatch, ap)
-    monkeypatch.setattr(verified, "fine_tune", lambda a, b, *_: (with_bias(a, 7), with_bias(b, 7)))
-    quick.remove("node__symbolic")
-    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, max_drop, 64)
-    assert made.plain_drop == pytest.approx(plain)
-    if views is None:
-        assert (len(made.kept), made.spared, made.drop) == (64, 0, 0.0)
-        return
-    assert (made.kept, made.spared, made.views) == ((), 64, views)
-    assert made.drop == pytest.approx(min(plain, learned))
-    told = "0.3 at most would keep 64 of them in float"
-    assert made.sentence().endswith(f"; {told} (`--max-drop 0.3`)")
-    assert told in made.notes()["on_held_back"]
-
-
-@pytest.mark.slow
 def test_learning_is_not_taken_where_it_would_keep_most_layers_in_float(
     tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,8 +176,8 @@ def test_learning_is_not_taken_where_it_would_keep_most_layers_in_float(
     judged_by(monkeypatch, ap)
     monkeypatch.setattr(verified, "fine_tune", lambda a, b, *_: (with_bias(a, 7), with_bias(b, 7)))
     quick.remove("node__symbolic")
-    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, None, 64)
-    assert (len(made.kept), made.views, made.spared, made.drop) == (10, 0, 0, 0.0)
+    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, views=64)
+    assert (len(made.kept), made.views, made.drop) == (10, 0, 0.0)
 
 
 def test_what_is_within_the_drop_need_not_learn(

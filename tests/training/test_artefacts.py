@@ -109,7 +109,7 @@ def test_an_int8_file_says_what_was_kept_and_what_it_cost(
         "AP_lost": 0.123,
         "AP_lost_as_first_quantised": 2.0,
     }
-    assert (model["bound_would_keep"], model["fine_tuned_views"]) == (0, 0)
+    assert model["fine_tuned_views"] == 0
 
 
 def test_notes_are_added_to_those_there_are() -> None:
