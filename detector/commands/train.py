@@ -80,7 +80,10 @@ class Train(Settings):
             settings = read_settings(self.resume)
             self._refuse_changes()
             return dataclasses.replace(settings, data=self.data or settings.data)
-        return Settings(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Settings)})
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(Settings)}
+        # Written down with the run: it goes on with these even if defaults change.
+        recipe = dataclasses.replace(self.recipe, **self.recipe.rates._asdict())
+        return Settings(**(given | {"recipe": recipe}))
 
     def _refuse_changes(self) -> None:
         """Raise DetectorError for options that a resumed run takes from its beginning."""

@@ -17,6 +17,8 @@ from detector.data.yolo_names import load_yaml
 from detector.errors import DetectorError
 
 DEFAULT_VAL = 0.2
+_INSTALLED = Path(__file__).parents[1] / "cards"  # what a wheel has, see pyproject.toml
+_CARDS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "datasets"
 _KEYS = (
     "name",
     "root",
@@ -81,6 +83,17 @@ class Card:
     seed: int = 0
     classes: Classes = Classes()
     download: tuple[Download, ...] = ()
+
+
+def card_file(name: str | Path) -> Path | None:
+    """The card at a path, or `datasets/NAME.yaml` here, or the NAME that came with us; or None."""
+    places = [Path(name), Path("datasets") / f"{name}.yaml", _CARDS / f"{name}.yaml"]
+    return next((place for place in places if place.is_file()), None)
+
+
+def known_cards() -> list[str]:
+    """Names of the cards that came with us."""
+    return sorted(path.stem for path in _CARDS.glob("*.yaml"))
 
 
 def read_card(path: Path) -> Card:

@@ -9,15 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from detector.data.card import Card, Download, read_card
+from detector.data.card import Card, Download, card_file, known_cards, read_card
 from detector.data.download import PATIENT, Network, Unreachable, download, file_name, verify
 from detector.data.unpack import is_archive, unpack
 from detector.errors import DetectorError
 from detector.outfile import write_whole
 
 DONE = ".fetched.json"  # in the root: which urls are in place; hidden, so no reader looks at it
-_INSTALLED = Path(__file__).parents[1] / "cards"  # what a wheel has, see pyproject.toml
-_CARDS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "datasets"
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 
@@ -25,14 +23,12 @@ Tell = Callable[[int, int | None], None]
 
 
 def find_card(name: str) -> Card:
-    """The card at a path, or `datasets/NAME.yaml` here, or the one called NAME that came with us.
-
-    Raises DetectorError when there is none, or it says nothing to download.
+    """The card at a path, or called so. Raises DetectorError when there is none, or it says nothing
+    to download.
     """
-    places = [Path(name), Path("datasets") / f"{name}.yaml", _CARDS / f"{name}.yaml"]
-    path = next((place for place in places if place.is_file()), None)
+    path = card_file(name)
     if path is None:
-        known = ", ".join(sorted(p.stem for p in _CARDS.glob("*.yaml")))
+        known = ", ".join(known_cards())
         hint = f" (or one of {known})" if known else ""
         raise DetectorError(f"{name}: no such data card; expected the path of a .yaml file{hint}")
     card = read_card(path)

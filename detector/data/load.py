@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from detector.data.account import counted
-from detector.data.card import DEFAULT_VAL, Card, folder_card, read_card
+from detector.data.card import DEFAULT_VAL, Card, card_file, folder_card, known_cards, read_card
 from detector.data.class_edits import plan_classes
 from detector.data.example import Dataset, Problem, concatenate, relabel, union_names
 from detector.data.formats import (
@@ -114,15 +114,22 @@ def _with_val(card: Card, splits: dict[str, Dataset]) -> dict[str, Dataset]:
 
 
 def open_card(data: str | Path) -> Card:
-    """The card in a YAML file, or that of a bare folder, COCO json, CSV or CVAT XML.
+    """The card in a YAML file or called so, or that of a bare folder, COCO json, CSV or CVAT XML.
 
-    Raises DetectorError for a path that does not exist and for a card that is wrong.
+    What is there under that path comes before a card of that name. Raises DetectorError where there
+    is neither, and for a card that is wrong.
     """
     path = Path(data)
+    if not path.exists():
+        called = card_file(path)
+        if called is None:
+            raise DetectorError(
+                f"{path}: no such data card or folder; check the path, "
+                f"or name one of {', '.join(known_cards())}"
+            )
+        path = called
     if path.suffix.lower() in (".yaml", ".yml") and path.is_file():
         return read_card(path)
-    if not path.exists():
-        raise DetectorError(f"{path}: no such data card or folder; check the path")
     return folder_card(path)
 
 

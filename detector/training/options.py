@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import tyro
 
@@ -19,17 +19,34 @@ AnchorChoice = Literal["auto", "own", "fit"]
 HeadChoice = Literal["own", "ssdlite", "ssd"]
 
 
+class Rates(NamedTuple):
+    """How far a step goes."""
+
+    lr: float
+    head_lr: float
+    weight_decay: float
+
+
+# From short runs on kept-out quarters of train, fine-tuned and from scratch (docs/training.md).
+# 4e-5 is MobileNetV2's (section 6.1); AdamW's decay is no part of the gradient and so much larger.
+RATES: dict[OptimiserName, Rates] = {
+    "adamw": Rates(lr=2e-4, head_lr=1e-3, weight_decay=0.05),
+    "sgd": Rates(lr=2e-3, head_lr=5e-2, weight_decay=4e-5),
+    "rmsprop": Rates(lr=2e-5, head_lr=1e-3, weight_decay=4e-5),
+}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How the network is moved; the defaults are for fine-tuning from COCO."""
 
     optimiser: OptimiserName = "adamw"
     """adamw; sgd with momentum 0.9; rmsprop, the MobileNet papers' (decay and momentum 0.9)."""
-    lr: float = 2e-4
+    lr: Annotated[float | None, shown("N", "adamw 2e-4, sgd 2e-3, rmsprop 2e-5")] = None
     """Learning rate of layers that come with weights."""
-    head_lr: float = 1e-3
+    head_lr: Annotated[float | None, shown("N", "adamw 1e-3, sgd 5e-2, rmsprop 1e-3")] = None
     """Learning rate of layers that start at random."""
-    weight_decay: float = 0.05
+    weight_decay: Annotated[float | None, shown("N", "adamw 0.05, others 4e-5")] = None
     """Never applied to depthwise filters, batch norms and biases (MobileNetV1, section 3.2)."""
     warmup: float = 0.05
     """Share of the run over which the learning rates rise from zero."""
@@ -37,6 +54,13 @@ class Recipe:
     """Largest norm of all gradients together."""
     ema: float = 0.99
     """Decay of the weights' moving average, which is what is measured and kept; 0 for none."""
+
+    @property
+    def rates(self) -> Rates:
+        """Those given, else the optimiser's own."""
+        given = {name: getattr(self, name) for name in Rates._fields}
+        own = RATES[self.optimiser]
+        return own._replace(**{name: rate for name, rate in given.items() if rate is not None})
 
 
 @dataclass(frozen=True)

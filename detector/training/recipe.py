@@ -20,13 +20,14 @@ def param_groups(
     model: SSDLite, recipe: Recipe, fresh: Iterable[nn.Module]
 ) -> list[dict[str, Any]]:
     """Parameters by learning rate and decay. fresh: modules that start from random weights."""
+    rates = recipe.rates
     new = {id(p) for module in fresh for p in module.parameters()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for module in model.modules():
         depthwise = isinstance(module, nn.Conv2d) and module.groups > 1
         for p in module.parameters(recurse=False):
-            decay = 0.0 if depthwise or p.dim() == 1 else recipe.weight_decay
-            lr = recipe.head_lr if id(p) in new else recipe.lr
+            decay = 0.0 if depthwise or p.dim() == 1 else rates.weight_decay
+            lr = rates.head_lr if id(p) in new else rates.lr
             groups.setdefault((lr, decay), []).append(p)
     return [
         {"params": params, "lr": lr, "weight_decay": decay}

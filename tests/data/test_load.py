@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from detector.data.check.report import check
-from detector.data.load import load_data, load_splits
+from detector.data.load import load_data, load_splits, open_card
 from detector.errors import DetectorError
 
 
@@ -151,6 +151,16 @@ def test_data_that_cannot_be_used(tmp_path: Path, yolo_set, picture, text) -> No
         (tmp_path / f"{name}.txt").unlink()
     with pytest.raises(DetectorError, match="1 picture cannot be split into train and val; label"):
         load_splits(tmp_path)
+
+
+def test_a_card_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_card("voc").name.startswith("PASCAL VOC")  # came with us
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "voc.yaml").write_text("name: ours\nroot: .\n")
+    assert open_card("voc").name == "ours"
+    (tmp_path / "voc").mkdir()
+    assert open_card("voc").path == Path("voc")  # a folder comes first
 
 
 def test_boxes_that_do_not_count(tmp_path: Path, picture, text, voc_xml) -> None:

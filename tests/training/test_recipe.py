@@ -8,6 +8,7 @@ from torch import nn
 
 from detector.model.checkpoint import ModelCard, build
 from detector.training import recipe as recipe_module
+from detector.training.options import RATES
 from detector.training.recipe import (
     Clock,
     Recipe,
@@ -47,6 +48,14 @@ def test_fresh_modules_learn_at_the_heads_rate(network):
     rate = {id(p): group["lr"] for group in groups for p in group["params"]}
     assert {rate[id(p)] for m in fresh for p in m.parameters()} == {1e-2}
     assert {rate[id(p)] for p in network.backbone.parameters()} == {1e-4}
+
+
+def test_each_optimiser_has_rates_of_its_own_and_takes_those_given():
+    for name, own in RATES.items():
+        assert Recipe(optimiser=name).rates == own
+        given = Recipe(optimiser=name, lr=1.0, weight_decay=0.0).rates
+        assert given == (1.0, own.head_lr, 0.0)
+    assert len(set(RATES.values())) == len(RATES) == 3
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd", "rmsprop"])
