@@ -52,15 +52,15 @@ class Train(Settings):
         """The same in this process, which may be one of several that train together."""
         from detector.training import distributed, launch, plan, run
         from detector.training.finish import finish
-        from detector.training.folder import claim, write_settings
+        from detector.training.folder import claim, run_folder, write_settings
         from detector.training.mishaps import resumable
 
         command = shlex.join(["detector", "train", *_words()])
         with distributed.together(machine):
             data = run.load(settings)
-            folder = self.resume or self.out / (self.name or data.name)
-            settings = run.sized(settings, data)
-            plan.check(settings, machine)  # once more, with its size
+            folder = self.resume or run_folder(self.out, self.name, data.name)
+            settings = run.settled(settings, data)
+            plan.check(settings, machine)  # once more, with all there is
             if self.resume is None and launch.is_first():
                 claim(folder, overwrite=self.overwrite)
                 write_settings(folder, settings, command)
@@ -80,10 +80,7 @@ class Train(Settings):
             settings = read_settings(self.resume)
             self._refuse_changes()
             return dataclasses.replace(settings, data=self.data or settings.data)
-        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(Settings)}
-        # Written down with the run: it goes on with these even if defaults change.
-        recipe = dataclasses.replace(self.recipe, **self.recipe.rates._asdict())
-        return Settings(**(given | {"recipe": recipe}))
+        return Settings(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Settings)})
 
     def _refuse_changes(self) -> None:
         """Raise DetectorError for options that a resumed run takes from its beginning."""

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import difflib
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -19,6 +20,20 @@ from detector.outfile import cannot_write, write_whole
 from detector.training.options import LossOptions, Recipe, Settings
 
 ARGS = "args.yaml"
+
+
+def run_folder(out: Path, name: str | None, data: str) -> Path:
+    """Where a run goes: OUT/NAME, else OUT/DATA, the data's name made fit for one folder.
+
+    Raises DetectorError for a `name` that is no place below `out`.
+    """
+    if name is None:
+        plain = re.sub(r"""[\\/:*?"<>|\x00-\x1f]+""", "-", data).strip(" .-")
+        return out / (plain or "run")
+    parts = Path(name).parts
+    if not parts or ".." in parts or Path(name).is_absolute():
+        raise DetectorError(f"--name '{name}': expected a folder's name; --out says where it goes")
+    return out / name
 
 
 def claim(folder: Path, *, overwrite: bool) -> None:
@@ -53,6 +68,11 @@ def _clear(folder: Path, overwrite: bool) -> None:
         raise DetectorError(
             f"{folder}: is not empty and not the folder of a run (no {ARGS} in it), so --overwrite "
             "leaves it alone; choose another --name"
+        )
+    if other := next(folder.glob(f"*/{ARGS}"), None):
+        raise DetectorError(
+            f"{folder}: holds another run, {other.parent.name}, so --overwrite leaves it alone; "
+            "choose another --name"
         )
     shutil.rmtree(folder)
 

@@ -34,6 +34,7 @@ RATES: dict[OptimiserName, Rates] = {
     "sgd": Rates(lr=2e-3, head_lr=5e-2, weight_decay=4e-5),
     "rmsprop": Rates(lr=2e-5, head_lr=1e-3, weight_decay=4e-5),
 }
+FROM_SCRATCH = RATES | {"adamw": RATES["adamw"]._replace(head_lr=3e-3)}
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Recipe:
     lr: Annotated[float | None, shown("N", "adamw 2e-4, sgd 2e-3, rmsprop 2e-5")] = None
     """Learning rate of layers that come with weights."""
     head_lr: Annotated[float | None, shown("N", "adamw 1e-3, sgd 5e-2, rmsprop 1e-3")] = None
-    """Learning rate of layers that start at random."""
+    """Learning rate of layers that start at random; adamw 3e-3 where all do (--weights none)."""
     weight_decay: Annotated[float | None, shown("N", "adamw 0.05, others 4e-5")] = None
     """Never applied to depthwise filters, batch norms and biases (MobileNetV1, section 3.2)."""
     warmup: float = 0.05
@@ -55,12 +56,12 @@ class Recipe:
     ema: float = 0.99
     """Decay of the weights' moving average, which is what is measured and kept; 0 for none."""
 
-    @property
-    def rates(self) -> Rates:
+    def rates(self, own: dict[OptimiserName, Rates] = RATES) -> Rates:
         """Those given, else the optimiser's own."""
         given = {name: getattr(self, name) for name in Rates._fields}
-        own = RATES[self.optimiser]
-        return own._replace(**{name: rate for name, rate in given.items() if rate is not None})
+        return own[self.optimiser]._replace(
+            **{name: rate for name, rate in given.items() if rate is not None}
+        )
 
 
 @dataclass(frozen=True)

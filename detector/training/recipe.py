@@ -20,7 +20,7 @@ def param_groups(
     model: SSDLite, recipe: Recipe, fresh: Iterable[nn.Module]
 ) -> list[dict[str, Any]]:
     """Parameters by learning rate and decay. fresh: modules that start from random weights."""
-    rates = recipe.rates
+    rates = recipe.rates()
     new = {id(p) for module in fresh for p in module.parameters()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for module in model.modules():

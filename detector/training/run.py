@@ -35,7 +35,7 @@ from detector.training.launch import is_first, rank
 from detector.training.mishaps import short_memory
 from detector.training.module import Training
 from detector.training.objective import Objective
-from detector.training.options import Machine, Settings
+from detector.training.options import FROM_SCRATCH, RATES, Machine, Settings
 from detector.training.progress import ProgressLine
 from detector.training.recipe import Clock
 from detector.training.start import Start, batch_norms, card_from, first_network, load_checkpoint
@@ -71,12 +71,13 @@ def load(settings: Settings) -> Data:
     return Data(open_card(settings.data).name, train, val)
 
 
-def sized(settings: Settings, data: Data) -> Settings:
-    """The settings with the input size that the data needs, if they had none; it is said why."""
+def settled(settings: Settings, data: Data) -> Settings:
+    """The settings with what they leave open: input size (it is said why) and learning rates."""
     chosen, why = size.sized(settings, data.train)
     if why:
         say(why)
-    return chosen
+    rates = settings.recipe.rates(FROM_SCRATCH if settings.weights == "none" else RATES)
+    return replace(chosen, recipe=replace(settings.recipe, **rates._asdict()))
 
 
 def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pace:
@@ -86,7 +87,7 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
     for a full disk and for too little memory. With machine.world > 1 it runs in each of so many
     processes that are `together`.
     """
-    settings = sized(settings, data)
+    settings = settled(settings, data)
     plan.check(settings, machine)
     names = data.train.class_names
     resumed = _resumed(folder, names, machine.world)

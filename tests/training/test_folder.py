@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
 from detector.errors import DetectorError
-from detector.training.folder import claim, read_settings, write_settings
+from detector.training.folder import claim, read_settings, run_folder, write_settings
 from detector.training.options import LossOptions, Settings
 
 SMALL = Settings(weights="none", width=0.35, size=96, batch=4, epochs=2, precision="32")
@@ -39,6 +40,30 @@ def test_overwrite_spares_folders_that_are_no_runs(tmp_path):
     with pytest.raises(DetectorError, match="is a file"):
         claim(tmp_path / "thesis.txt", overwrite=True)
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_folder_of_runs_is_never_emptied(tmp_path):
+    claim(tmp_path / "a", overwrite=False)
+    for folder in (tmp_path, tmp_path / "a"):
+        write_settings(folder, SMALL, "detector train --data x")
+    with pytest.raises(DetectorError, match="holds another run, a, so --overwrite"):
+        claim(tmp_path, overwrite=True)
+    assert (tmp_path / "a" / "args.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "folder"),
+    [("mangoes", "mangoes"), ("../../evil name/x", "evil name-x"), ("", "run"), ("..", "run")],
+)
+def test_a_run_stays_in_its_folder_whatever_its_data_is_called(data, folder):
+    assert run_folder(Path("runs"), None, data) == Path("runs") / folder
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/../../x", "/x"])
+def test_names_that_are_no_folder_of_their_own(name):
+    with pytest.raises(DetectorError, match="expected a folder's name"):
+        run_folder(Path("runs"), name, "mangoes")
+    assert run_folder(Path("runs"), "fruit/a", "mangoes") == Path("runs/fruit/a")
 
 
 def test_no_permission(tmp_path):

@@ -52,8 +52,8 @@ def test_fresh_modules_learn_at_the_heads_rate(network):
 
 def test_each_optimiser_has_rates_of_its_own_and_takes_those_given():
     for name, own in RATES.items():
-        assert Recipe(optimiser=name).rates == own
-        given = Recipe(optimiser=name, lr=1.0, weight_decay=0.0).rates
+        assert Recipe(optimiser=name).rates() == own
+        given = Recipe(optimiser=name, lr=1.0, weight_decay=0.0).rates()
         assert given == (1.0, own.head_lr, 0.0)
     assert len(set(RATES.values())) == len(RATES) == 3
 

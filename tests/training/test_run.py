@@ -85,6 +85,13 @@ def test_a_run_logs_every_step_and_keeps_two_checkpoints(trained):
         assert load_checkpoint(folder / name)["card"]["class_names"] == ("disc", "square")
 
 
+@pytest.mark.parametrize(("weights", "head_lr"), [("none", 3e-3), ("coco", 1e-3)])
+def test_rates_are_settled_and_those_given_stay(shapes, weights, head_lr):
+    data = run.load(settings(shapes))
+    made = run.settled(settings(shapes, weights=weights, recipe=Recipe(lr=0.5)), data).recipe
+    assert (made.lr, made.head_lr, made.weight_decay) == (0.5, head_lr, 0.05)
+
+
 def test_it_learns(trained):
     folder, _ = trained
     losses = np.array(read_curves(folder).losses)[:, 1:].sum(axis=1)
