@@ -31,11 +31,18 @@ def start_file(path: Path, option: str) -> Path:
     return temporary
 
 
-def write_whole(path: Path, content: bytes, option: str) -> None:
-    """Write a file in one go; DetectorError, and no file, when it does not fit."""
+def write_whole(path: Path, content: bytes, option: str, *, durable: bool = False) -> None:
+    """Write a file in one go; DetectorError, and no file, when it does not fit.
+
+    durable: on the disk before it takes its place, so that a power cut leaves the old or the new.
+    """
     temporary = start_file(path, option)
     try:
-        temporary.write_bytes(content)
+        with temporary.open("wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -73,7 +73,7 @@ def test_what_a_run_leaves(made):
     for name in LEFT:
         assert (folder / name).stat().st_size > 0, name
     assert not list(folder.glob(".*"))
-    assert done.stdout.splitlines()[-1] == "python demo.py --model runs/squares/model.onnx"
+    assert done.stdout.splitlines()[-1] == "detector demo --model runs/squares/model.onnx"
     assert re.search(r"class \d.*box \d.*pictures/s.*left", done.stderr)
     assert "Traceback" not in done.stderr
 
@@ -109,7 +109,7 @@ def test_the_report_needs_nothing_but_itself(made):
     folder, _ = made
     page = (folder / "report.html").read_text()
     assert page.count("<svg") >= 1
-    for text in ("model-int8.onnx", "python demo.py --model", "detector train --data"):
+    for text in ("model-int8.onnx", "detector demo --model", "detector train --data"):
         assert text in page
     assert not re.search(r"""(?:src|href)=["']https?://""", page)
 
@@ -246,7 +246,7 @@ def test_what_is_odd_and_left_out_is_said_in_one_line(train, tmp_path):
     )
 
 
-def test_resume_takes_no_other_options(train, tmp_path):
+def test_resume_takes_no_other_options(train, tmp_path, monkeypatch):
     run = tmp_path / "run"
     run.mkdir()
     (run / "args.yaml").write_text("data: x\n")
@@ -255,6 +255,31 @@ def test_resume_takes_no_other_options(train, tmp_path):
     assert "leave out --batch, or start a new run" in err
     code, _, err = train("--resume", run, "--lr", "4")
     assert "leave out --lr" in err
+    (run / "args.yaml").write_text("data: x\nbatch: 4\nkin: false\n")
+    for words in (["--batch", "16"], ["--kin"]):  # what the default is, but not this run's
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["detector", "train", *words])
+            code, _, err = train("--resume", run, *words)
+        assert f"leave out {words[0]}" in err
+    code, _, err = train("--resume", run, "--batch", "4")
+    assert "no such data card or folder" in err  # as it was
+
+
+def test_overwriting_keeps_the_old_run_until_the_new_one_can_begin(train, tmp_path):
+    data, run = shapes(tmp_path / "squares", 10), tmp_path / "runs" / "squares"
+    run.mkdir(parents=True)
+    (run / "args.yaml").write_text("data: x\n")
+    (run / "best.ckpt").write_bytes(b"hours of work")
+    for words, said in (
+        (("--backbone", "mobilnet_v2"), "mobilnet_v2"),
+        (("--backbone", "mobilenet_v1"), "do not fit"),
+        (("--weights", run / "best.ckpt", "--size", "300"), "lies in the run that --overwrite"),
+        (("--batch", "1", "--width", "0.5"), "batch norms cannot learn from one picture"),
+    ):
+        code, _, err = train("--data", data, "--out", run.parent, "--overwrite", *words)
+        assert code == 2
+        assert said in err.splitlines()[-1]
+        assert (run / "best.ckpt").read_bytes() == b"hours of work"
 
 
 def test_help_needs_no_torch():

@@ -52,24 +52,34 @@ class Train(Settings):
         """The same in this process, which may be one of several that train together."""
         from detector.training import distributed, launch, plan, run
         from detector.training.finish import finish
-        from detector.training.folder import claim, run_folder, write_settings
+        from detector.training.folder import (
+            claim,
+            clear_parts,
+            read_command,
+            run_folder,
+            write_settings,
+        )
         from detector.training.mishaps import resumable
 
-        command = shlex.join(["detector", "train", *_words()])
+        command = ["detector", "train", *_words()]
         with distributed.together(machine):
             data = run.load(settings)
             folder = self.resume or run_folder(self.out, self.name, data.name)
             settings = run.settled(settings, data)
             plan.check(settings, machine)  # once more, with all there is
             if self.resume is None and launch.is_first():
+                if self.overwrite:
+                    run.try_start(settings, data, folder)
                 claim(folder, overwrite=self.overwrite)
-                write_settings(folder, settings, command)
+                write_settings(folder, settings, shlex.join(command))
+            elif launch.is_first():
+                clear_parts(folder)
             distributed.wait()  # or others might look into a folder that is not claimed yet
             with resumable(folder, run.say):
                 pace = run.train(settings, machine, folder, data)
         if launch.is_first():
             with resumable(folder, run.say):
-                print(finish(settings, folder, data, pace, command))
+                print(finish(settings, folder, data, pace, shlex.join(read_command(folder))))
         return 0
 
     def _settings(self) -> Settings:
@@ -78,30 +88,32 @@ class Train(Settings):
             from detector.training.folder import read_settings
 
             settings = read_settings(self.resume)
-            self._refuse_changes()
+            self._refuse_changes(settings)
             return dataclasses.replace(settings, data=self.data or settings.data)
         return Settings(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Settings)})
 
-    def _refuse_changes(self) -> None:
-        """Raise DetectorError for options that a resumed run takes from its beginning."""
+    def _refuse_changes(self, settings: Settings) -> None:
+        """Raise DetectorError for options other than a resumed run's own `settings`."""
         free = {"data", "resume", "machine"}
-        if changed := [name for name in _changes(self, Train()) if name not in free]:
-            raise DetectorError(
-                f"--resume {self.resume}: goes on with the settings in its args.yaml; leave "
-                f"out --{changed[0].replace('_', '-')}, or start a new run"
-            )
+        typed = {word[2:].partition("=")[0].replace("-", "_") for word in _words()}
+        mine, theirs = _flat(self), _flat(settings)
+        for name, plain in _flat(Train()).items():
+            given = name in typed or f"no_{name}" in typed or mine[name] != plain
+            if given and name not in free and mine[name] != theirs.get(name, plain):
+                raise DetectorError(
+                    f"--resume {self.resume}: goes on with the settings in its args.yaml; leave "
+                    f"out --{name.replace('_', '-')}, or start a new run"
+                )
 
 
-def _changes(given: Any, plain: Any) -> list[str]:
-    """Names of the options that differ, those of groups without the group's."""
-    names: list[str] = []
-    for field_ in dataclasses.fields(given):
-        mine, other = getattr(given, field_.name), getattr(plain, field_.name)
-        if mine != other and dataclasses.is_dataclass(mine) and field_.name != "machine":
-            names += _changes(mine, other)
-        elif mine != other:
-            names.append(field_.name)
-    return names
+def _flat(options: Any) -> dict[str, Any]:
+    """Options by name, those of groups among them; what a run is done with stays one."""
+    found: dict[str, Any] = {}
+    for field_ in dataclasses.fields(options):
+        value = getattr(options, field_.name)
+        grouped = dataclasses.is_dataclass(value) and field_.name != "machine"
+        found |= _flat(value) if grouped else {field_.name: value}
+    return found
 
 
 def _words() -> list[str]:

@@ -22,7 +22,7 @@ class AtomicIO(CheckpointIO):
         """Write a checkpoint; DetectorError, and the older one stays, when there is no room."""
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        write_whole(Path(path), content.getvalue(), "train: checkpoint")
+        write_whole(Path(path), content.getvalue(), "train: checkpoint", durable=True)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None

@@ -11,11 +11,10 @@ import lightning as L
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
-from detector.model.checkpoint import ModelCard
 from detector.training.hooks import StepCallback
 from detector.training.plan import MEASURING_SHARE
 from detector.training.recipe import Clock, ema_step
-from detector.training.start import card_fields
+from detector.training.start import Start, start_fields
 
 AP = "val/AP"
 LAST, BEST = "last.ckpt", "best.ckpt"
@@ -94,11 +93,10 @@ class Pace(StepCallback):
         self.clock.tick()
         self._measuring += self.clock.elapsed() - self._since
         ap = float(trainer.callback_metrics[AP])
-        self.improved = ap > self.best  # a nan never is
+        self.stale = 0 if ap > self.best else self.stale + 1
+        self.improved = ap >= self.best  # a nan never is; of equals, what learned longer
         if self.improved:
-            self.best, self.best_step, self.stale = ap, trainer.global_step, 0
-        else:
-            self.stale += 1
+            self.best, self.best_step = ap, trainer.global_step
         if self.patience and self.stale >= self.patience:
             self.finished = trainer.should_stop = True
 
@@ -120,8 +118,8 @@ class Keep(StepCallback):
     Stands behind `Pace` and the average in the trainer's list, whose state it saves.
     """
 
-    def __init__(self, folder: Path, card: ModelCard, pace: Pace, seconds: float) -> None:
-        self.folder, self.card, self.pace, self.seconds = folder, card, pace, seconds
+    def __init__(self, folder: Path, start: Start, pace: Pace, seconds: float) -> None:
+        self.folder, self.start, self.pace, self.seconds = folder, start, pace, seconds
         self._saved = 0.0
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -150,8 +148,8 @@ class Keep(StepCallback):
     def on_save_checkpoint(
         self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """A checkpoint says which network it is of, and how many processes trained it."""
-        checkpoint["card"] = card_fields(self.card)
+        """A checkpoint says what network it is of, and how many processes trained it."""
+        checkpoint.update(start_fields(self.start))
         checkpoint["world"] = trainer.world_size
 
 

@@ -110,7 +110,8 @@ def make_loader(feed: Feed, places: Places, workers: int) -> DataLoader[tuple[It
 
 def stuck(error: RuntimeError) -> bool:
     """Whether an error of the loader says that a worker did not answer, or was killed."""
-    return "DataLoader timed out" in str(error) or "exited unexpectedly" in str(error)
+    signs = ("DataLoader timed out", "exited unexpectedly", "is killed by signal")
+    return any(sign in str(error) for sign in signs)
 
 
 def collate_numbered(items: list[tuple[Item, int]]) -> Batch:

@@ -38,7 +38,8 @@ def finish(settings: Settings, folder: Path, data: Data, pace: Pace, command: st
         "threads": torch.get_num_threads(),
     }
     artefacts.write_metrics(folder, files, about)
-    tried = f"python demo.py --model {shlex.quote(str(folder / artefacts.FLOAT))}"
+    demo = "python demo.py" if Path("demo.py").is_file() else "detector demo"
+    tried = f"{demo} --model {shlex.quote(str(folder / artefacts.FLOAT))}"
     facts = _facts(settings, data, card, steps, seconds)
     facts.update({file.path.name: file.int8.sentence() for file in files if file.int8})
     report = write_report(folder, data.name, (command, tried), facts, files, read_curves(folder))

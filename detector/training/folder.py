@@ -77,6 +77,13 @@ def _clear(folder: Path, overwrite: bool) -> None:
     shutil.rmtree(folder)
 
 
+def clear_parts(folder: Path) -> None:
+    """Delete the half-written files of a run that was killed while it wrote them."""
+    for path in folder.glob(".*.part*"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 def write_settings(folder: Path, settings: Settings, command: str) -> None:
     """args.yaml: every setting, defaults too, and the command that made the run."""
     text = yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False, allow_unicode=True)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import lightning as L
 from torch import Tensor
@@ -27,6 +27,7 @@ class History(StepCallback):
     def __init__(self, folder: Path, pace: Pace) -> None:
         self.path, self.pace = folder / LOG, pace
         self._file: TextIO | None = None
+        self._lr = math.nan
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Open the table."""
@@ -35,11 +36,16 @@ class History(StepCallback):
         write_whole(self.path, ("\n".join(lines) + "\n").encode(), "train: log")
         self._file = self.path.open("a", encoding="utf-8")
 
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """The rate of the step that follows; after it, the schedule has set the next one's."""
+        self._lr = trainer.optimizers[0].param_groups[-1]["lr"]
+
     def after_step(self, trainer: L.Trainer, losses: Mapping[str, Tensor]) -> None:
         """One row a step."""
-        lr = trainer.optimizers[0].param_groups[-1]["lr"]
         values = [f"{float(losses[name]):.9g}" for name in ("class", "box")]
-        self._row([str(trainer.global_step), self._seconds(), f"{lr:.6g}", *values, "", ""])
+        self._row([str(trainer.global_step), self._seconds(), f"{self._lr:.6g}", *values, "", ""])
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """One row a measurement."""

@@ -109,7 +109,7 @@ class Settings:
     the weights' own meet few of them, as large objects at --size 512 (a line says how many)."""
     epochs: Annotated[float | None, shown("N")] = None
     """How often each picture is seen. Without it and --minutes: 640 x the root of their number
-    pictures in all, so 9,000 for 200 pictures: ten minutes on two good cores at 300 px."""
+    pictures in all, so 9,000 for 200 pictures: six minutes on two good cores at 300 px."""
     minutes: Annotated[float | None, shown("N")] = None
     """Train so long by the clock instead."""
     batch: int = 16

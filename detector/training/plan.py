@@ -30,9 +30,7 @@ def check(settings: Settings, machine: Machine) -> None:
         raise DetectorError("--epochs and --minutes: give one of them")
     if settings.sync_every > 1 and machine.world == 1:
         raise DetectorError(f"--sync-every {settings.sync_every}: give --devices, or leave it out")
-    new_norms = settings.weights in ("none", "imagenet") or settings.head != "own"
-    if settings.batch == 1 and (settings.bn == "trained" or new_norms):
-        raise DetectorError("--batch 1: batch norms cannot learn from one picture; use 2 or more")
+    check_norms(settings, whole=settings.weights not in ("none", "imagenet"))
     if machine.workers < -1:
         raise DetectorError(
             f"--workers {machine.workers}: expected 0 or more, or -1 for the default"
@@ -40,6 +38,16 @@ def check(settings: Settings, machine: Machine) -> None:
     if not 0 <= settings.seed < MAX_SEED:
         raise DetectorError(f"--seed {settings.seed}: expected 0 to {MAX_SEED - 1}")
     _check_ranges(settings, machine)
+
+
+def check_norms(settings: Settings, *, whole: bool) -> None:
+    """Raise DetectorError where batch norms would have to learn from one picture a step.
+
+    whole: see `frozen_batch_norms`.
+    """
+    held = frozen_batch_norms(settings, 0, whole=whole) and settings.head == "own"
+    if settings.batch == 1 and not held:
+        raise DetectorError("--batch 1: batch norms cannot learn from one picture; use 2 or more")
 
 
 def _check_ranges(settings: Settings, machine: Machine) -> None:

@@ -21,7 +21,6 @@ from detector.data.load import load_splits, open_card
 from detector.data.loading import Pictures
 from detector.errors import DetectorError
 from detector.metadata import TOP_K
-from detector.model.checkpoint import ModelCard
 from detector.training import distributed, plan, size
 from detector.training.atomic import AtomicIO
 from detector.training.averaging import Averaging
@@ -38,7 +37,14 @@ from detector.training.objective import Objective
 from detector.training.options import FROM_SCRATCH, RATES, Machine, Settings
 from detector.training.progress import ProgressLine
 from detector.training.recipe import Clock
-from detector.training.start import Start, batch_norms, card_from, first_network, load_checkpoint
+from detector.training.start import (
+    Start,
+    batch_norms,
+    card_from,
+    first_network,
+    load_checkpoint,
+    resumed_network,
+)
 
 TENSORBOARD = "tensorboard"
 
@@ -80,6 +86,18 @@ def settled(settings: Settings, data: Data) -> Settings:
     return replace(chosen, recipe=replace(settings.recipe, **rates._asdict()))
 
 
+def try_start(settings: Settings, data: Data, folder: Path) -> None:
+    """Raise DetectorError where a run could not begin, before it replaces the one in `folder`."""
+    weights = Path(settings.weights)
+    if weights.exists() and weights.resolve().is_relative_to(folder.resolve()):
+        raise DetectorError(
+            f"--weights {weights}: lies in the run that --overwrite would replace; choose another "
+            "--name"
+        )
+    start = first_network(settings, data.train.class_names, data.name, None)
+    plan.check_norms(settings, whole=start.whole)
+
+
 def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pace:
     """Train in `folder`, going on from its last.ckpt where there is one; returns how it went.
 
@@ -94,10 +112,12 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
     torch.manual_seed(settings.seed)
     with short_memory(settings, folder):
         pictures = Pictures(data.train.examples, settings.size)
-        anchors = card_from(resumed["card"]).anchors if resumed else None
-        shown = None if resumed else pictures
-        start = first_network(settings, names, data.name, shown, anchors)
+        if resumed:
+            start = resumed_network(resumed)
+        else:
+            start = first_network(settings, names, data.name, pictures)
         start = replace(start, card=replace(start.card, top_k=shown_at_most(data.train)))
+        plan.check_norms(settings, whole=start.whole)
         judge = Judge(data.val.examples, names, settings.size)
     _say_failed([*(why for _, why in pictures.failed), *judge.failed], pictures.dropped_boxes)
     _say_start(start)
@@ -111,7 +131,7 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
     views = {name: getattr(settings, name) for name in ("crops", "zoom", "colours", "mosaic")}
     feed = Feed(pictures, settings.size, settings.seed, **views)
     training = _module(settings, machine, start, pace.clock, judge, feed)
-    trainer = _trainer(settings, machine, folder, start.card, pace)
+    trainer = _trainer(settings, machine, folder, start, pace)
     shared = {"rank": rank(), "world": machine.world}
     places = Places(pace.clock.progress, settings.batch, start=step, **shared)
     loader = make_loader(feed, places, plan.workers(machine))
@@ -162,7 +182,12 @@ def _resumed(folder: Path, names: tuple[str, ...], world: int) -> dict[str, Any]
     loaded = load_checkpoint(folder / LAST)
     if problem := same_classes(folder / LAST, card_from(loaded["card"]).class_names, names):
         raise DetectorError(f"{problem}; --resume needs the same, so start a new run instead")
-    theirs = loaded.get("world", 1)
+    if "fresh" not in loaded:
+        raise DetectorError(
+            f"{folder}: was begun by an older version; start a new run with "
+            f"--weights {folder / BEST}"
+        )
+    theirs = loaded["world"]
     if theirs != world and not loaded["callbacks"]["Pace"]["finished"]:
         raise DetectorError(
             f"{folder}: was begun by {theirs} processes and would see other pictures with {world}; "
@@ -210,13 +235,13 @@ def _module(
 
 
 def _trainer(
-    settings: Settings, machine: Machine, folder: Path, card: ModelCard, pace: Pace
+    settings: Settings, machine: Machine, folder: Path, start: Start, pace: Pace
 ) -> L.Trainer:
     """Lightning's trainer; the order of callbacks matters: the averages first, files last."""
     every, many = settings.sync_every, machine.world > 1
     common = [Averaging(every)] if many else []
     average = [MovingAverage(settings.recipe.ema, every)] if settings.recipe.ema else []
-    keep = Keep(folder, card, pace, machine.save_seconds)
+    keep = Keep(folder, start, pace, machine.save_seconds)
     shown = [ProgressLine(pace, settings.batch * machine.world)] if is_first() else []
     written = [History(folder, pace)] if is_first() else []
     with quiet():

@@ -48,13 +48,12 @@ def first_network(
     class_names: tuple[str, ...],
     trained_on: str,
     pictures: Pictures | None,
-    anchors: AnchorSpec | None = None,
 ) -> Start:
     """The network a run begins with.
 
     Random weights are drawn from torch's generator. pictures: to learn from, which show what new
-    classes and their boxes look like; None for a run that is resumed, with its `anchors`. Raises
-    DetectorError for weights that are missing, damaged, or of another network.
+    classes and their boxes look like; None to do without. Raises DetectorError for weights that are
+    missing, damaged, or of another network.
     """
     card = ModelCard(
         class_names,
@@ -64,11 +63,11 @@ def first_network(
         input_size=settings.size,
     )
     if settings.weights in ("none", "imagenet"):
-        spec, advice = _anchors(settings, ssd_spec(settings.size), pictures, anchors)
+        spec, advice = _anchors(settings, ssd_spec(settings.size), pictures)
         card = replace(card, anchors=spec, head="ssd" if settings.head == "ssd" else "ssdlite")
         return _new_head(card, settings.weights == "imagenet", advice)
     source, theirs = _known(settings.weights)
-    spec, advice = _anchors(settings, theirs.anchors, pictures, anchors)
+    spec, advice = _anchors(settings, theirs.anchors, pictures)
     head = theirs.head if settings.head == "own" else settings.head
     card = replace(card, anchors=spec, head=head)
     model = checkpoint.build(card)
@@ -88,14 +87,11 @@ def batch_norms(model: nn.Module, but: Iterable[nn.Module] = ()) -> list[nn.Batc
 
 
 def _anchors(
-    settings: Settings,
-    own: AnchorSpec | None,
-    pictures: Pictures | None,
-    resumed: AnchorSpec | None,
+    settings: Settings, own: AnchorSpec | None, pictures: Pictures | None
 ) -> tuple[AnchorSpec | None, str]:
     """The run's anchors and a line on them. own: the weights', None for the COCO models'."""
     if pictures is None:
-        return resumed or own, ""
+        return own, ""
     spec = own or ssd_spec()
     chosen, advice = choose_anchors(spec, pictures, settings.size, settings.anchors)
     return own if chosen is spec else chosen, advice
@@ -178,13 +174,27 @@ def from_run(loaded: Mapping[str, Any], where: str) -> tuple[SSDLite, ModelCard]
     return model.eval(), card
 
 
-def card_fields(card: ModelCard) -> dict[str, Any]:
-    """A card as plain values, for a checkpoint."""
-    return asdict(card)
+def start_fields(start: Start) -> dict[str, Any]:
+    """What `resumed_network` needs of a beginning but the weights, as plain values."""
+    fresh = [
+        name for name, one in start.model.named_modules() if any(one is f for f in start.fresh)
+    ]
+    return {"card": asdict(start.card), "fresh": fresh, "whole": start.whole}
+
+
+def resumed_network(fields: Mapping[str, Any]) -> Start:
+    """The network of `start_fields`, with random weights: those of the checkpoint come next.
+
+    So a run goes on without the file that it once began with.
+    """
+    card = card_from(fields["card"])
+    model = checkpoint.build(card)
+    fresh = [model.get_submodule(name) for name in fields["fresh"]]
+    return Start(model, card, fresh, whole=fields["whole"])
 
 
 def card_from(fields: Mapping[str, Any]) -> ModelCard:
-    """The card that `card_fields` took apart."""
+    """The card of a checkpoint."""
     anchors = fields["anchors"]
     spec = None
     if anchors is not None:

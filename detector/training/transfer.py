@@ -71,7 +71,7 @@ def _check_backbones(mine: Backbone, other: Backbone) -> None:
     if type(mine) is not type(other) or names != others:
         raise DetectorError(
             f"weights of a {type(other).__name__} do not fit this {type(mine).__name__}: it has "
-            "other layers; choose the backbone that the weights are of, or --weights none"
+            "other layers; choose the backbone that the weights are of, or imagenet or none"
         )
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from detector.cli import main
 from detector.model.checkpoint import ModelCard, build
 from detector.model.zoo import BACKBONES
 from detector.predictor import COCO_FLOAT, WEIGHTS
-from detector.training.start import card_fields
 
 DOCS = Path(__file__).parents[2] / "docs" / "architectures.md"
 NARROW = ("--width", "0.25", "--size", "96")
@@ -43,7 +43,7 @@ def test_a_network_by_name_is_the_model_of_that_name(capsys) -> None:
 def test_a_checkpoint_of_a_run(capsys, tmp_path) -> None:
     card = ModelCard(("a", "b"), 0.25, "mobilenet_v1", head="ssd", input_size=96)
     state = {f"model.{name}": value for name, value in build(card).state_dict().items()}
-    torch.save({"card": card_fields(card), "state_dict": state}, tmp_path / "best.ckpt")
+    torch.save({"card": asdict(card), "state_dict": state}, tmp_path / "best.ckpt")
     assert run("--model", tmp_path / "best.ckpt") == 0
     assert capsys.readouterr().out.startswith("mobilenet_v1, width 0.25, 96 px, SSD head\n")
 

@@ -20,7 +20,7 @@ from detector.training.anchors import (
     training_boxes,
 )
 from detector.training.options import Settings
-from detector.training.start import card_fields, card_from, first_network
+from detector.training.start import first_network, resumed_network, start_fields
 
 OWN = ssd_spec()
 
@@ -188,9 +188,9 @@ def test_a_run_has_them_and_keeps_them_when_resumed(pictures):
     )
     assert start.card.anchors != ssd_spec(96)
     assert "fitted ones" in start.advice
-    again = first_network(settings_, ("disc", "square"), "made", None, start.card.anchors)
+    again = resumed_network(start_fields(start))
     assert again.model.anchors == start.model.anchors
     assert again.advice == ""
-    assert card_from(card_fields(start.card)) == start.card
+    assert again.card == start.card
     own = first_network(replace(settings_, anchors="own"), ("disc", "square"), "made", pictures)
     assert own.model.anchors == ssd_spec(96)

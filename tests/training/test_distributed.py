@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from detector.training.folder import write_settings
 from detector.training.history import read_curves, read_rows
 from detector.training.options import Machine, Recipe, Settings
 from detector.training.recipe import Clock
-from detector.training.start import card_fields, load_checkpoint
+from detector.training.start import load_checkpoint
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).parent / "processes" / "train_together.py"
@@ -176,7 +177,7 @@ def test_the_process_that_fails_says_why(shapes, tmp_path):
 @pytest.mark.parametrize("finished", [False, True])
 def test_a_run_is_not_gone_on_with_by_fewer(tmp_path, finished):
     card = ModelCard(("disc",), alpha=1.0, backbone="mobilenet_v2")
-    kept = {"card": card_fields(card), "state_dict": {}, "world": 2}
+    kept = {"card": asdict(card), "state_dict": {}, "world": 2, "fresh": [], "whole": True}
     kept["callbacks"] = {"Pace": {"finished": finished}}
     torch.save(kept, tmp_path / "last.ckpt")
     assert run._resumed(tmp_path, ("disc",), 2)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from detector.errors import DetectorError
-from detector.training.folder import claim, read_settings, run_folder, write_settings
+from detector.training.folder import claim, clear_parts, read_settings, run_folder, write_settings
 from detector.training.options import LossOptions, Settings
 
 SMALL = Settings(weights="none", width=0.35, size=96, batch=4, epochs=2, precision="32")
@@ -73,6 +73,13 @@ def test_no_permission(tmp_path):
     (tmp_path / "locked").mkdir(mode=0o555)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "cannot write here (permission denied); save elsewhere" in done.stderr
+
+
+def test_what_a_killed_writer_left_goes(tmp_path):
+    for name in (".best.77.part.ckpt", "best.ckpt", ".hidden"):
+        (tmp_path / name).touch()
+    clear_parts(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".hidden", "best.ckpt"]
 
 
 def test_settings_survive_the_file(tmp_path):

@@ -72,12 +72,19 @@ def test_options_are_replaced(words, expected):
     assert replaced(words.split(), {"--batch": "2", "--overwrite": ""}) == expected.split()
 
 
-def test_a_worker_that_was_killed_says_which_workers_to_use():
+@pytest.mark.parametrize(
+    "said",
+    [
+        "DataLoader worker (pid(s) 7) exited unexpectedly",
+        "DataLoader worker (pid 7) is killed by signal: Killed. ",  # seen while computing
+    ],
+)
+def test_a_worker_that_was_killed_says_which_workers_to_use(said):
     with (
         pytest.raises(DetectorError, match="use --workers 0, or fewer"),
         short_memory(Settings(size=300), Path()),
     ):
-        raise RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+        raise RuntimeError(said)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])

@@ -1,10 +1,12 @@
 """A run on made pictures: what it learns, what it leaves, and how it refuses."""
 
 import errno
+import math
 import os
 import resource
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +14,10 @@ import torch
 
 from detector.errors import DetectorError
 from detector.training import run
-from detector.training.callbacks import same_classes
-from detector.training.history import History, read_curves
+from detector.training.callbacks import Pace, same_classes
+from detector.training.history import History, read_curves, read_rows
 from detector.training.options import LossOptions, Machine, Recipe, Settings
+from detector.training.recipe import Clock, lr_factor
 from detector.training.start import load_checkpoint
 
 HERE = Machine(workers=0, save_seconds=0.0)
@@ -83,6 +86,29 @@ def test_a_run_logs_every_step_and_keeps_two_checkpoints(trained):
     assert any((folder / "tensorboard").glob("events.*"))
     for name in ("last.ckpt", "best.ckpt"):
         assert load_checkpoint(folder / name)["card"]["class_names"] == ("disc", "square")
+
+
+def test_the_log_has_the_rate_of_each_step(trained):
+    rates = [float(row["lr"]) for row in read_rows(trained[0] / "log.csv") if row["lr"]]
+    assert rates[0] == pytest.approx(3e-3 * lr_factor(0, 0.05))
+    assert max(rates) == pytest.approx(3e-3, rel=0.3)
+    assert rates[-1] > 0
+
+
+def test_of_equals_the_later_is_kept_and_patience_runs():
+    pace = Pace(Clock(100), 10, patience=3)
+    for step, ap, improved, stale in (
+        (10, 0.0, True, 0),
+        (20, 0.0, True, 1),
+        (30, 0.5, True, 0),
+        (40, math.nan, False, 1),
+        (50, 0.4, False, 2),
+    ):
+        pace.on_validation_end(
+            SimpleNamespace(callback_metrics={"val/AP": ap}, global_step=step), None
+        )
+        assert (pace.improved, pace.stale, pace.finished) == (improved, stale, False)
+    assert (pace.best, pace.best_step) == (0.5, 30)
 
 
 @pytest.mark.parametrize(("weights", "head_lr"), [("none", 3e-3), ("coco", 1e-3)])
