@@ -17,8 +17,8 @@ from detector.image_header import PictureHeader, read_header
 UInt8 = npt.NDArray[np.uint8]
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"}
-    | {".jp2", ".avif", ".ppm", ".pgm", ".pbm", ".pnm"}
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
+    | {".gif", ".jp2", ".avif", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
 # 2^28 pixels decode to 805 MB: room for a 200-megapixel phone picture, not for 30,000 x 30,000.
 MAX_PIXELS = 2**28

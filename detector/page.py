@@ -33,7 +33,7 @@ def page(title: str, body: str, subtitle: str = "") -> str:
     links = "".join(f'<a href="#{anchor}">{heading}</a>' for anchor, heading in headings)
     nav = f'<nav aria-label="Contents">{links}</nav>' if len(headings) > 2 else ""
     under = f'<p class="soft">{escape(subtitle)}</p>' if subtitle else ""
-    return f"""<!doctype html>
+    whole = f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -51,6 +51,8 @@ def page(title: str, body: str, subtitle: str = "") -> str:
 </body>
 </html>
 """
+    # A file name that is not UTF-8 holds what no page can: it is shown as an escape.
+    return whole.encode(errors="backslashreplace").decode()
 
 
 def section(heading: str, content: str, reading: str = "") -> str:

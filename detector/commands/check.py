@@ -45,10 +45,19 @@ class Check:
 
     def run(self) -> int:
         """Prints the report and writes what was asked for."""
+        from detector.data.check.stderr import libjpeg_heard
+
+        self._check_outputs()
+        with libjpeg_heard():  # the report names the file; libjpeg would not
+            report, written = self._look()
+        self._print(report, written)
+        return int(report.errors > 0)
+
+    def _look(self) -> tuple[Report, list[str]]:
+        """The report, and lines on what was written."""
         from detector.data.check.report import check
         from detector.outfile import write_whole
 
-        self._check_outputs()
         report = check(self.data)
         written: list[str] = []
         if self.html:
@@ -60,8 +69,7 @@ class Check:
             written.append(self._augmented(report, self.augmented))
         if self.fix:
             written += self._fix(report, self.fix)
-        self._print(report, written)
-        return int(report.errors > 0)
+        return report, written
 
     def _check_outputs(self) -> None:
         """Before minutes are spent reading: can what was asked for be written at all?"""
@@ -101,11 +109,14 @@ class Check:
         return f"written: {path} (left: as labelled; then as training sees it)"
 
     def _fix(self, report: Report, out: Path) -> list[str]:
-        from detector.data.check.repair import repair
+        from detector.data.check.repair import repair, why_useless
 
         done = repair(report, out, self.tiles)
         lines = [f"{count:>7} {what}" for what, count in sorted(done.items()) if count]
-        return [f"written: {out} (COCO layout)", *(lines or ["        nothing had to be mended"])]
+        lines = lines or ["        nothing had to be mended"]
+        if why := why_useless(out):
+            lines += [f"this copy cannot be trained on: {why}"]
+        return [f"written: {out} (COCO layout)", *lines]
 
     def _print(self, report: Report, written: list[str]) -> None:
         from detector.data.check.text import as_json, as_text

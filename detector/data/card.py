@@ -13,7 +13,7 @@ from typing import Any
 from detector.data.download import file_name
 from detector.data.formats import FORMATS
 from detector.data.tree import read_text
-from detector.data.yolo_names import load_yaml
+from detector.data.yolo_names import listed_names, load_yaml
 from detector.errors import DetectorError
 
 DEFAULT_VAL = 0.2
@@ -108,7 +108,7 @@ def read_card(path: Path) -> Card:
     if not isinstance(content, dict):
         raise DetectorError(f"{path}: holds no keys; expected a data card with at least 'root:'")
     if "names" in content and not content.keys() & {"root", "splits", "classes"}:
-        return Card(path=path, root=path.parent, name=path.absolute().parent.name, format="yolo")
+        return _yolo_card(path, content)
     _check_keys(content, _KEYS, f"{path}")
     if "root" not in content:
         raise DetectorError(f"{path}: no 'root'; say where the pictures are, such as root: mango")
@@ -134,7 +134,32 @@ def read_card(path: Path) -> Card:
 
 def folder_card(folder: Path) -> Card:
     """The card of a bare folder (or one label file): its own splits, else a fifth for val."""
-    return Card(path=folder, root=folder, name=folder.stem)
+    whole = folder.resolve() if folder.name in ("", "..") else folder  # what `.` is called
+    return Card(path=folder, root=folder, name=whole.stem if folder.is_file() else whole.name)
+
+
+def _yolo_card(path: Path, content: dict[Any, Any]) -> Card:
+    """YOLO's data.yaml as a card: it lies with its data, or its `path` says where they are.
+
+    A relative path starts at the file, or, as Ultralytics takes it, at the current folder.
+    """
+    base = str(content.get("path") or "").replace("\\", "/")
+    places = [Path(os.path.normpath(start / base)) for start in (path.parent, Path())]
+    there = next((place for place in places if base and place.is_dir()), None)
+    if there is None or there.resolve().is_relative_to(path.parent.resolve()):
+        return Card(path=path, root=path.parent, name=path.absolute().parent.name, format="yolo")
+    names = listed_names(content["names"])
+    if names is None:
+        raise DetectorError(f"{path}: names is no list and no map id: name")
+    parts = {key: content[key] for key in ("train", "val", "test") if content.get(key)}
+    return Card(
+        path=path,
+        root=there,
+        name=path.stem,
+        format="yolo",
+        splits=_splits(parts, f"{path}"),
+        classes=Classes(names=names),
+    )
 
 
 def _check_keys(content: dict[Any, Any], known: Collection[str], where: str) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from detector.data.example import Box, Dataset, Labelled, Problem, build, finite_xyxy
-from detector.data.tree import PictureIndex, Tree, holds, nearest, read_text, split_path, the_one
+from detector.data.named import named_picture
+from detector.data.tree import PictureIndex, Tree, holds, read_text
 from detector.errors import DetectorError
 
 _LABELME = re.compile(rb'"shapes"\s*:\s*\[|"imagePath"\s*:')
@@ -39,13 +41,16 @@ def read_coco(tree: Tree, path: Path, pictures: PictureIndex) -> Dataset:
     content = _load(path)
     problems: list[Problem] = []
     names = _category_names(content, path, where, problems)
+    shared = _shared_ids(content["images"])
     rows: dict[str, list[Box]] = {}
     spoilt: set[str] = set()  # ids of pictures with annotations that cannot be read
-    known = {str(image.get("id")) for image in content["images"] if isinstance(image, dict)}
+    known = {str(image.get("id")) for image in content["images"] if _has_id(image)}
     for number, annotation in enumerate(content["annotations"]):
         place = f"{where} annotation {_tag(annotation, number)}"
         try:
             image_id, box = _annotation(annotation, names)
+            if image_id in shared:
+                continue  # said once for each picture
             if image_id not in known:
                 raise ValueError(f"image_id {image_id} is not among the images")
         except (ValueError, TypeError, OverflowError) as error:
@@ -54,7 +59,8 @@ def read_coco(tree: Tree, path: Path, pictures: PictureIndex) -> Dataset:
                 spoilt.add(str(annotation.get("image_id")))
             continue
         rows.setdefault(image_id, []).append(box)
-    labelled = _pictures(content["images"], rows, spoilt, tree, path, pictures, problems)
+    found = _Found(tree, path, pictures, problems, shared, rows, spoilt)
+    labelled = _pictures(content["images"], found)
     left_out = {p.path for p in problems if p.kind == "picture-left-out"}
     problems += _unlisted(labelled, left_out, pictures, tree)
     return build(labelled.values(), problems, list(dict.fromkeys(names.values())))
@@ -82,23 +88,34 @@ def _category_names(
     """Category id (as text) to name, by id; ids may have gaps.
 
     Roboflow puts the project's name first, as the parent of all other categories: left out when
-    no box uses it.
+    no box uses it. Raises DetectorError for an id of two names.
     """
     found: list[tuple[int, str, str]] = []
+    met: dict[str, str] = {}
     parents = set()
     for number, entry in enumerate(content["categories"]):
-        name = str(entry.get("name") or "").strip() if isinstance(entry, dict) else ""
-        if not name or "id" not in entry:
+        name = _name(entry.get("name")) if isinstance(entry, dict) else ""
+        if not name or entry.get("id") is None:
             place = f"{where} category #{number}"
             problems.append(Problem("class-names", place, "has no id or no name", path))
             continue
         key = str(entry["id"])
+        if (other := met.setdefault(key, name)) != name:
+            raise DetectorError(
+                f"{path}: category id {key[:40]} is both '{other[:80]}' and '{name[:80]}'; "
+                "expected one name for each: mend the ids, also of the annotations"
+            )
         order = int(key) if re.fullmatch("-?[0-9]{1,18}", key) else number
         found.append((order, key, name))
         if str(entry.get("supercategory")) != name:
             parents.add(str(entry.get("supercategory")))
     used = {str(a.get("category_id")) for a in content["annotations"] if isinstance(a, dict)}
     return {key: n for _, key, n in sorted(found) if n not in parents or key in used}
+
+
+def _name(value: object) -> str:
+    """A category's name; some converters write numbers."""
+    return str(value).strip() if isinstance(value, str) or type(value) is int else ""
 
 
 def _annotation(annotation: Any, names: dict[str, str]) -> tuple[str, Box]:
@@ -135,43 +152,67 @@ def _bounds(segmentation: Any) -> list[float] | None:
     return [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
 
 
-def _pictures(
-    images: list[Any],
-    rows: dict[str, list[Box]],
-    spoilt: set[str],
-    tree: Tree,
-    path: Path,
-    pictures: PictureIndex,
-    problems: list[Problem],
-) -> dict[Path, Labelled]:
+@dataclass(frozen=True)
+class _Found:
+    """What was read of a file. shared: see `_shared_ids`; rows: boxes by image id; spoilt: ids of
+    pictures with annotations that cannot be read.
+    """
+
+    tree: Tree
+    path: Path
+    pictures: PictureIndex
+    problems: list[Problem]
+    shared: dict[str, str]
+    rows: dict[str, list[Box]]
+    spoilt: set[str]
+
+
+def _pictures(images: list[Any], found: _Found) -> dict[Path, Labelled]:
     """Listed pictures that exist, with their boxes."""
     labelled: dict[Path, Labelled] = {}
     for number, image in enumerate(images):
-        where = f"{tree.show(path)} image {_tag(image, number)}"
         entry = image if isinstance(image, dict) else {}
-        name = str(entry.get("file_name") or "")
-        found = nearest(path, pictures.by_name(name)) if split_path(name) else []
-        if not found:
-            message = f"picture '{name[:200]}' not found; left out"
-            problems.append(Problem("label-without-picture", where, message, path))
-            continue
-        if the_one(found) is None:
-            message = f"'{name}' fits {len(found)} different pictures; left out: write the folder"
-            problems.append(Problem("label-without-picture", where, message, path))
-            continue
-        if len(found) > 1 or found[0] in labelled:
-            message = f"'{name}' is listed twice or fits {len(found)} pictures; took {found[0]}"
-            problems.append(Problem("duplicate-picture", where, message, path))
         key = str(entry.get("id"))
-        boxes = rows.pop(key, [])
-        if not boxes and key in spoilt:
-            message = "none of its annotations can be read; left out"
-            problems.append(Problem("picture-left-out", where, message, found[0]))
+        tag = f"#{number}" if key in found.shared else _tag(image, number)
+        where = f"{found.tree.show(found.path)} image {tag}"
+        name = str(entry.get("file_name") or "")
+        picture = named_picture(name, found.path, found.pictures, where, found.problems)
+        if isinstance(picture, str):
+            message = f"{picture}; left out"
+            found.problems.append(Problem("label-without-picture", where, message, found.path))
             continue
-        if found[0] in labelled:
-            boxes = [*labelled[found[0]].boxes, *boxes]
-        labelled[found[0]] = Labelled(found[0], boxes, _size(entry), where)
+        boxes = found.rows.pop(key, [])
+        if reason := _left_out(entry, key, bool(boxes), found):
+            message = f"{reason}; left out"
+            found.problems.append(Problem("picture-left-out", where, message, picture))
+            continue
+        if picture in labelled:
+            message = f"'{name[:200]}' is listed twice; all its boxes are used"
+            found.problems.append(Problem("duplicate-picture", where, message, picture))
+            boxes = [*labelled[picture].boxes, *boxes]
+        labelled[picture] = Labelled(picture, boxes, _size(entry), where)
     return labelled
+
+
+def _left_out(entry: dict[str, Any], key: str, boxes: bool, found: _Found) -> str:
+    """Why nobody can tell what is in a listed picture; "" where one can."""
+    if not _has_id(entry):
+        return "has no id, so no annotation can mean it"
+    if key in found.shared:
+        return f"image id {key[:40]} is used by {found.shared[key]}"
+    return "none of its annotations can be read" if not boxes and key in found.spoilt else ""
+
+
+def _has_id(image: object) -> bool:
+    return isinstance(image, dict) and image.get("id") is not None
+
+
+def _shared_ids(images: list[Any]) -> dict[str, str]:
+    """Ids that several pictures have, as files joined carelessly do; with two of their names."""
+    names: dict[str, dict[str, None]] = {}
+    for image in filter(_has_id, images):
+        names.setdefault(str(image["id"]), {})[str(image.get("file_name"))[:200]] = None
+    return {key: " and ".join(list(found)[:2]) for key, found in names.items() if len(found) > 1}
 
 
 def _size(entry: dict[str, Any]) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 from detector.data.example import (
@@ -18,13 +19,15 @@ from detector.data.example import (
 from detector.data.named import named_picture, unlisted
 from detector.data.open_images import spoken_names
 from detector.data.picture_size import displayed_size
-from detector.data.tree import PictureIndex, Tree, read_text
+from detector.data.tree import PictureIndex, Tree, decode_text, read_text
 from detector.errors import DetectorError
 
-# Lower case, only letters and digits: 'X_min' and 'x min' are 'xmin'.
+SUFFIXES = (".csv", ".tsv")
+# Lower case, only letters and digits: 'X_min' and 'x min' are 'xmin'. Of two columns of one meaning
+# the one whose spelling stands first here is read: a number beside a file name is no name.
 _COLUMNS = {
-    "filename": ("filename", "file", "image", "imageid", "imagename", "imagepath", "path", "img"),
-    "class": ("class", "label", "labelname", "classname", "name", "category"),
+    "filename": ("filename", "file", "imagename", "imagepath", "path", "image", "img", "imageid"),
+    "class": ("class", "classname", "label", "labelname", "category", "name"),
     "xmin": ("xmin", "x1", "left", "bboxxmin"),
     "ymin": ("ymin", "y1", "top", "bboxymin"),
     "xmax": ("xmax", "x2", "right", "bboxxmax"),
@@ -33,6 +36,9 @@ _COLUMNS = {
     "height": ("height", "imageheight", "imgheight"),
     "ignore": ("ignore", "difficult", "iscrowd", "isgroupof"),
 }
+# Fractions go a little past 1 by rounding, or where a box is drawn over the edge; no box in pixels
+# ends so soon. Of rows in another unit so many are slips.
+_MAX_FRACTION, _SLIPS = 1.5, 0.01
 Row = tuple[int, Path, Box | None, tuple[int, int] | None]  # line, picture, box, claimed size
 _NEEDED = ("filename", "class", "xmin", "ymin", "xmax", "ymax")
 
@@ -41,33 +47,40 @@ def is_csv(path: Path) -> bool:
     """Whether a file's first line has columns for a picture, a class and a box."""
     try:
         with path.open("rb") as file:
-            head = file.read(4096).decode("utf-8-sig", errors="replace")
+            head = decode_text(file.read(4096)).replace("\0", "")
     except OSError:
         return False
-    return set(_NEEDED) <= set(_columns(head.splitlines()[0])) if head.strip() else False
+    header, _, delimiter = _header(head)
+    return set(_NEEDED) <= set(_columns(header, delimiter))
 
 
-def _columns(line: str) -> dict[str, int]:
+def _header(text: str) -> tuple[str, int, str]:
+    """The line of column names, how many stand before the rows, and what is between columns.
+
+    Spreadsheets may say it in a line above, `sep=;`.
+    """
+    lines = text.lstrip().splitlines() or [""]
+    if said := re.fullmatch(r'"?sep=([,;\t|])"?\s*', lines[0], re.IGNORECASE):
+        return (lines[1] if len(lines) > 1 else "").strip(), 2, said[1]
+    return lines[0].strip(), 1, max(",;\t|", key=lines[0].count)
+
+
+def _columns(line: str, delimiter: str) -> dict[str, int]:
     """Our column name to its position in a header line."""
     try:
-        cells = next(csv.reader([line], delimiter=_delimiter(line)), [])
-    except csv.Error:
+        cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    except (csv.Error, ValueError):
         return {}
-    found: dict[str, int] = {}
-    for position, cell in enumerate(cells):
-        plain = "".join(c for c in cell.lower() if c.isalnum())
-        for name, spellings in _COLUMNS.items():
-            if plain in spellings:
-                found.setdefault(name, position)
-    return found
-
-
-def _delimiter(line: str) -> str:
-    return max(",;\t", key=line.count)
+    plain = ["".join(c for c in cell.lower() if c.isalnum()) for cell in cells]
+    known = {
+        name: [plain.index(spelling) for spelling in spellings if spelling in plain]
+        for name, spellings in _COLUMNS.items()
+    }
+    return {name: places[0] for name, places in known.items() if places}
 
 
 def read_csv(tree: Tree, path: Path, pictures: PictureIndex) -> Dataset:
-    """One table. Pixels are edges counted from 0; a table all within 0..1 holds fractions.
+    """One table. Pixels are edges counted from 0; a table all within about 0..1 holds fractions.
 
     A column `ignore`, or Open Images' `IsGroupOf`, marks boxes that are neither wanted nor wrong.
 
@@ -77,9 +90,35 @@ def read_csv(tree: Tree, path: Path, pictures: PictureIndex) -> Dataset:
     """
     where = tree.show(path)
     problems: list[Problem] = []
+    parsed, spoilt = _parse(path, where, pictures, problems)
+    relative, slips = _fractions(parsed, path)
+    for line, picture in slips:
+        message = "is in pixels, and all others in fractions; left out"
+        problems.append(Problem("bad-box", f"{where}, line {line}", message, picture))
+        spoilt[picture] = f"{where}, line {line}"
+    gone = {line for line, _ in slips}
+    parsed = [row for row in parsed if row[0] not in gone]
+    for picture in sorted(spoilt.keys() - {picture for _, picture, box, _ in parsed if box}):
+        message = "no row of its picture can be read; left out"
+        problems.append(Problem("picture-left-out", spoilt[picture], message, picture))
+        parsed = [row for row in parsed if row[1] != picture]
+    labelled = _group(parsed, relative, tree, where, problems)
+    known = {*spoilt, *(picture for _, picture, _, _ in parsed)}
+    message = f"not in {path.name}; not used (a row with an empty box makes it a negative)"
+    problems += unlisted(known, pictures, tree, message)
+    dataset = build(labelled.values(), problems)
+    spoken: dict[str, str | None] = {n: n for n in dataset.class_names}
+    spoken |= spoken_names(tree, dataset.class_names)
+    return relabel(dataset, spoken, [name for name in dict.fromkeys(spoken.values()) if name])
+
+
+def _parse(
+    path: Path, where: str, pictures: PictureIndex, problems: list[Problem]
+) -> tuple[list[Row], dict[Path, str]]:
+    """The rows that can be read; and pictures with rows that cannot, each with such a row."""
     columns, rows = _rows(path)
     parsed: list[Row] = []
-    spoilt: dict[Path, str] = {}  # pictures with rows that cannot be read, and such a row
+    spoilt: dict[Path, str] = {}
     meant: dict[str, Path | str] = {}
     for line, cells in rows:
         place = f"{where}, line {line}"
@@ -96,35 +135,25 @@ def read_csv(tree: Tree, path: Path, pictures: PictureIndex) -> Dataset:
         except ValueError as error:
             problems.append(Problem("bad-box", place, f"{error}; left out", picture))
             spoilt[picture] = place
-    for picture in spoilt.keys() - {picture for _, picture, box, _ in parsed if box}:
-        message = "no row of its picture can be read; left out"
-        problems.append(Problem("picture-left-out", spoilt[picture], message, picture))
-        parsed = [row for row in parsed if row[1] != picture]
-    labelled = _group(parsed, tree, where, problems)
-    known = {*spoilt, *(picture for _, picture, _, _ in parsed)}
-    message = f"not in {path.name}; not used (a row with an empty box makes it a negative)"
-    problems += unlisted(known, pictures, tree, message)
-    dataset = build(labelled.values(), problems)
-    spoken: dict[str, str | None] = {n: n for n in dataset.class_names}
-    spoken |= spoken_names(tree, dataset.class_names)
-    return relabel(dataset, spoken, [name for name in dict.fromkeys(spoken.values()) if name])
+    return parsed, spoilt
 
 
 def _rows(path: Path) -> tuple[dict[str, int], list[tuple[int, list[str]]]]:
     try:
-        text = read_text(path).lstrip("\ufeff").replace("\0", "")
-        header = text.lstrip().partition("\n")[0].strip()
-        reader = csv.reader(io.StringIO(text.lstrip()), delimiter=_delimiter(header))
+        text = read_text(path).lstrip("\ufeff").replace("\0", "").lstrip()
+        header, above, delimiter = _header(text)
+        # A blank after the comma would make its quotes part of a name.
+        reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
         rows = [(reader.line_num, cells) for cells in reader if any(c.strip() for c in cells)]
     except (ValueError, csv.Error) as error:
         raise DetectorError(f"{path}: {error}; expected a table of boxes") from None
-    columns = _columns(header)
+    columns = _columns(header, delimiter)
     if missing := [name for name in _NEEDED if name not in columns]:
         raise DetectorError(
             f"{path}: the first line '{header[:120]}' has no column {', '.join(missing)}; "
             f"expected {','.join(_NEEDED)} (width and height may follow)"
         )
-    return columns, rows[1:]
+    return columns, rows[above:]
 
 
 def _box(record: dict[str, str]) -> Box | None:
@@ -149,11 +178,33 @@ def _size(record: dict[str, str]) -> tuple[int, int] | None:
         return None
 
 
+def _fractions(parsed: list[Row], path: Path) -> tuple[bool, list[tuple[int, Path]]]:
+    """Whether boxes are in fractions, and the few that are not then: (line, picture).
+
+    Raises DetectorError where there are many of both. Whole numbers up to 1 may be pixels: some
+    write such a box where there is none.
+    """
+    ends = [(line, picture, box.xyxy) for line, picture, box, _ in parsed if box]
+    large = [(line, picture) for line, picture, xyxy in ends if max(xyxy) > _MAX_FRACTION]
+    small = [
+        line
+        for line, _, xyxy in ends
+        if max(xyxy) <= _MAX_FRACTION and not all(value.is_integer() for value in xyxy)
+    ]
+    if len(small) <= _SLIPS * len(ends):
+        return not large, []
+    if len(large) <= _SLIPS * len(ends):
+        return True, large
+    raise DetectorError(
+        f"{path}: {len(small)} boxes are in fractions (the first in line {small[0]}), {len(large)} "
+        f"in pixels (line {large[0][0]}); expected one of both: mend those, or make it two tables"
+    )
+
+
 def _group(
-    parsed: list[Row], tree: Tree, where: str, problems: list[Problem]
+    parsed: list[Row], relative: bool, tree: Tree, where: str, problems: list[Problem]
 ) -> dict[Path, Labelled]:
     """Rows of one picture together, fractions made pixels."""
-    relative = all(box is None or max(box.xyxy) <= 1 for _, _, box, _ in parsed)
     grouped: dict[Path, list[Box]] = {}
     first: dict[Path, tuple[int, tuple[int, int] | None]] = {}
     for line, picture, box, size_wh in parsed:

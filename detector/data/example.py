@@ -28,8 +28,8 @@ class Problem:
     kind: a short slug to count by: `bad-box`, `bad-label-file`, `unreadable-picture`,
     `picture-left-out` (it has labels, but none that can be read), `label-without-picture`,
     `picture-without-label`, `unlisted-picture`, `wrong-filename`, `duplicate-picture`,
-    `class-names`, `zero-based`, `from-zero`, `exif-turned`, `other-shape`, `split-entry`, `split`,
-    `other-file`.
+    `class-names`, `unnamed-classes`, `other-names` (of the same classes), `zero-based`,
+    `from-zero`, `exif-turned`, `other-shape`, `split-entry`, `split`, `other-file`.
     where: what a person searches for, `Annotations/17.xml, object 2`. path: the picture it is
     about, by which it goes to that picture's split; else the label file, if one.
     """

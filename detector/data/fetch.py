@@ -147,7 +147,9 @@ def _fetch_one(
         reason = f"{entry.url}: {path.name} is no {path.suffix[1:]} file, but a page maybe; deleted"
         raise DetectorError(_by_hand(card, reason))
     if archive:
-        unpack(path, target, progress(f"unpacking {path.name}"))
+        if not unpack(path, target, progress(f"unpacking {path.name}")):
+            path.unlink()
+            raise DetectorError(_by_hand(card, f"{entry.url}: {path.name} is empty; deleted"))
         if not keep:
             path.unlink()
     elif target != card.root:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from detector.data.csv_boxes import SUFFIXES
 from detector.data.labelme import is_labelme
 from detector.data.tree import PictureIndex, Tree, decode_text
 from detector.data.voc import is_voc
@@ -47,6 +48,12 @@ _KNOWN: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
         "export it as COCO, YOLO or Pascal VOC",
     ),
     (".json", ('"asset"', '"regions"'), "VoTT's json", "export it from VoTT as CSV or Pascal VOC"),
+    (
+        ".json",
+        ('"images"', '"annotations"', '"bbox"'),
+        "a COCO json without the list 'categories'",
+        'add it, with the id and name of each class: [{"id": 1, "name": "mango"}]',
+    ),
     (".jsonl", ('"file_name"', '"bbox"'), "Hugging Face's metadata.jsonl", "write a COCO json"),
     (
         ".csv",
@@ -88,9 +95,9 @@ def _head(path: Path) -> str:
 
 def _table(tree: Tree) -> str:
     """A CSV without the columns it needs."""
-    for path in tree.having(".csv")[:TRIED]:
+    for path in tree.having(*SUFFIXES)[:TRIED]:
         first = next((line for line in _head(path).splitlines() if line.strip()), "")
-        if "," in first or ";" in first:
+        if any(separator in first for separator in ",;\t|"):
             return (
                 f"{tree.show(path)} begins with '{first.strip()[:80]}': a table's first line must "
                 "name the columns filename,class,xmin,ymin,xmax,ymax, in any order"
@@ -106,6 +113,14 @@ def _rows(tree: Tree, pictures: PictureIndex) -> str:
     for path in tree.having(".txt"):
         first = next((line for line in _head(path).splitlines() if line.strip()), "").strip()
         words = first.split()
+        if _YOLO_ROW.fullmatch(first) and pictures.by_name(path.stem):
+            right = path.with_name(f"{Path(path.stem).stem}.txt").name
+            return f"{tree.show(path)} is a YOLO label with a suffix too many: call it {right}"
+        if path.name == "_annotations.txt" and path.with_name("_classes.txt") in tree.files:
+            return (
+                f"{tree.show(path)}, with names in _classes.txt, is Roboflow's 'YOLOv4 PyTorch': "
+                "export it from Roboflow as COCO or YOLOv8"
+            )
         if len(words) > 1 and (pictures.by_stem(path.stem) or pictures.by_name(words[0])):
             return (
                 f"{tree.show(path)} begins with '{first[:60]}': YOLO has a file a picture, with "
@@ -130,7 +145,7 @@ def _nothing(tree: Tree, pictures: PictureIndex) -> str:
     if not pictures.pictures:
         return ""
     folders = {path.parent for path in pictures.pictures}
-    sorted_by_class = len(folders) > 1 and not tree.having(".txt", ".json", ".xml", ".csv")
+    sorted_by_class = len(folders) > 1 and not tree.having(".txt", ".json", ".xml", *SUFFIXES)
     hint = ", and pictures sorted into folders by class have none" if sorted_by_class else ""
     return f"these are pictures alone: a detector learns from boxes drawn in them{hint}"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from detector.data.coco import is_coco, read_coco
-from detector.data.csv_boxes import is_csv, read_csv
+from detector.data.csv_boxes import SUFFIXES, is_csv, read_csv
 from detector.data.cvat import is_cvat, read_cvat, subset_splits
 from detector.data.example import Dataset, concatenate
 from detector.data.foreign import counted_suffixes, unread
@@ -24,8 +24,7 @@ from detector.data.split_sources import (
 from detector.data.tree import PictureIndex, Tree, scan, scan_pictures
 from detector.data.upright import turn_upright
 from detector.data.voc import is_voc, read_voc
-from detector.data.yolo import has_blank_labels, is_yolo, read_yolo
-from detector.data.yolo_names import read_head
+from detector.data.yolo import has_blank_labels, head_of, is_yolo, read_yolo
 from detector.errors import DetectorError
 
 FORMATS = ("voc", "coco", "yolo", "csv", "labelme", "cvat")
@@ -130,7 +129,7 @@ def _formats(tree: Tree, pictures: PictureIndex) -> dict[str, str]:
                 found[name] = tree.show(first)
     if not found and has_blank_labels(tree, pictures):
         found["yolo"] = "empty text files named like pictures"
-    if not found and (table := next((p for p in tree.having(".csv") if is_csv(p)), None)):
+    if not found and (table := next((p for p in tree.having(*SUFFIXES) if is_csv(p)), None)):
         found["csv"] = tree.show(table)
     return found
 
@@ -143,7 +142,7 @@ def find_splits(folder: Folder) -> Splits:
         splits |= file_splits(label_tables(tree, folder.format))
     splits |= list_splits(tree)
     if folder.format == "yolo":
-        splits |= read_head(tree).splits
+        splits |= head_of(tree, folder.pictures).splits
     if folder.format == "cvat" and not splits:
         splits = subset_splits(label_tables(tree, "cvat"))
     return splits
@@ -172,7 +171,7 @@ def label_tables(tree: Tree, format: str) -> list[Path]:
     if tree.main is not None:
         return [tree.main]
     if format == "csv":
-        return [path for path in tree.having(".csv") if is_csv(path)]
+        return [path for path in tree.having(*SUFFIXES) if is_csv(path)]
     if format == "cvat":
         return [path for path in tree.having(".xml") if is_cvat(path)]
     found = [path for path in tree.having(".json") if is_coco(path)]
@@ -191,7 +190,7 @@ def _read_table(folder: Folder, path: Path) -> Dataset:
 
 def _is_table(source: Path) -> bool:
     """Whether a source of a split is a label file, or a subset in one, and no list or folder."""
-    return source.suffix.lower() in (".json", ".csv", ".xml") or source.parent.is_file()
+    return source.suffix.lower() in (".json", ".xml", *SUFFIXES) or source.parent.is_file()
 
 
 def _merge(tree: Tree, tables: Sequence[Path], parts: Sequence[Dataset]) -> Dataset:

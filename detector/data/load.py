@@ -18,6 +18,7 @@ from detector.data.formats import (
     read_splits,
 )
 from detector.data.split import split_dataset
+from detector.data.split_sources import Splits
 from detector.errors import DetectorError
 
 
@@ -100,7 +101,14 @@ def _own_splits(card: Card, folder: Folder) -> dict[str, Dataset]:
     if not names:  # no boxes, which the callers say
         return splits
     new_name, order = plan_classes(card.classes, names, str(card.path))
-    return {key: relabel(part, new_name, order) for key, part in splits.items()}
+    splits = {key: relabel(part, new_name, order) for key, part in splits.items()}
+    return {key: _named(part) for key, part in splits.items()} if card.classes.names else splits
+
+
+def _named(part: Dataset) -> Dataset:
+    """Without the word that nothing names the classes, where the card did."""
+    kept = tuple(p for p in part.problems if p.kind != "unnamed-classes")
+    return replace(part, problems=kept)
 
 
 def _with_val(card: Card, splits: dict[str, Dataset]) -> dict[str, Dataset]:
@@ -170,9 +178,21 @@ def _read(card: Card, folder: Folder) -> dict[str, Dataset]:
     if "train" not in sources:
         if card.splits:
             raise DetectorError(f"{card.path}: splits: no train; say which pictures to learn from")
-        return {"train": read_all(folder)}
+        return _with_rest(folder, sources)
     wanted = {key: paths for key, paths in sources.items() if key in ("train", "val", "test")}
     return read_splits(folder, wanted)
+
+
+def _with_rest(folder: Folder, sources: Splits) -> dict[str, Dataset]:
+    """'train' is what no split names, as where `test/` lies beside `images/`; else all there is."""
+    whole = read_all(folder)
+    parts = read_splits(folder, sources)
+    used = {example.path for part in parts.values() for example in part.examples}
+    rest = tuple(example for example in whole.examples if example.path not in used)
+    if not (used and rest):
+        return {"train": whole}
+    problems = tuple(problem for problem in whole.problems if problem.path not in used)
+    return {"train": replace(whole, examples=rest, problems=problems), **parts}
 
 
 def _refuse_useless(card: Card, splits: dict[str, Dataset]) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from detector.data.example import Box, Labelled, Problem
-from detector.data.tree import PictureIndex, Tree, nearest, split_path, split_unlabelled, the_one
+from detector.data.same_picture import the_one
+from detector.data.tree import PictureIndex, Tree, nearest, split_path, split_unlabelled
 
 
 @dataclass
@@ -56,7 +57,8 @@ class OwnLabels:
         if len(found) > 1:
             message = f"{len(found)} pictures are equally near; took {found[0].name}"
             self.problems.append(Problem("duplicate-picture", where, message, found[0]))
-        if said and (split_path(said) or [""])[-1] != found[0].name:
+        names = said.rpartition("/")[2], *split_path(said)[-1:]  # a name may hold a backslash
+        if said and found[0].name not in names:
             message = f"{self.key} says '{said[:200]}', took {found[0].name}"
             self.problems.append(Problem("wrong-filename", where, message, found[0]))
         return found[0]

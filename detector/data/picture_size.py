@@ -43,7 +43,7 @@ def stored_size(path: Path) -> tuple[int, int, int]:
     try:  # rare: let the decoder say, so that both always agree
         shape = decode_image(data, path.name).shape
     except DetectorError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(str(error).removeprefix(f"{path.name}: ")) from None
     return shape[1], shape[0], 1
 
 

@@ -16,6 +16,8 @@ _ALIASES = {
     **dict.fromkeys(("test", "testing"), "test"),
     "trainval": "trainval",
 }
+# What a folder's name may say besides: `train_images`, `Test Set`, `val2017`.
+_BESIDES = frozenset({"", "image", "images", "imgs", "photos", "pictures", "data", "set", "split"})
 Splits = dict[str, tuple[Path, ...]]
 
 
@@ -42,14 +44,15 @@ def file_splits(tables: Sequence[Path]) -> Splits:
 
 
 def folder_splits(tree: Tree, pictures: Iterable[Path]) -> Splits:
-    """`train/`, `images/val/`, `val2017/`: folders named so, at most three deep, with pictures."""
+    """`train/`, `images/val/`, `Test Set/`: folders named so, at most three deep, with pictures."""
     found: dict[Path, None] = {}
     for path in pictures:
         if not path.is_relative_to(tree.root):
             continue
         parts = path.relative_to(tree.root).parts[:-1]
         for depth, part in enumerate(parts[:3], start=1):
-            if re.sub(r"[0-9_-]+$", "", part.lower()) in _ALIASES:
+            first, *others = re.split(r"[^a-z]+", part.lower())
+            if first in _ALIASES and _BESIDES.issuperset(others):
                 found[tree.root.joinpath(*parts[:depth])] = None
                 break
     return _collect((split_of(path.name), path) for path in found)
@@ -139,7 +142,7 @@ def _keep(dataset: Dataset, wanted: Callable[[Path], bool]) -> Dataset:
     """
 
     def about_these(path: Path | None) -> bool:
-        return path is None or path.suffix.lower() in (".json", ".csv") or wanted(path)
+        return path is None or path.suffix.lower() in (".json", ".csv", ".tsv") or wanted(path)
 
     return replace(
         dataset,

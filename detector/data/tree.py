@@ -6,18 +6,19 @@ import mmap
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from filecmp import cmp
 from itertools import takewhile
 from pathlib import Path
+from typing import NoReturn
 
 from detector.errors import DetectorError
 from detector.images import IMAGE_SUFFIXES
 
 _XML_ENCODING = re.compile(rb"""^\s*<\?xml[^>]{0,80}encoding=["']([A-Za-z0-9._-]{1,40})["']""")
 _IMAGE_FOLDERS = frozenset({"images", "JPEGImages"})
+HEIC_SUFFIXES = frozenset({".heic", ".heif"})
 # Nobody writes half a gigabyte of labels but COCO; its train json has 449 MB.
 MAX_LABEL_BYTES = 2**31
 
@@ -44,28 +45,48 @@ class Tree:
 def scan(root: Path) -> Tree:
     """Walk a folder; hidden files and what archives leave (`__MACOSX`) are not looked at.
 
-    Links to folders are followed, each real folder once. Raises DetectorError when `root` is
-    missing or cannot be listed.
+    Regular files count, and links to them. Links to folders are followed, each real folder once.
+    Raises DetectorError when `root` is missing or cannot be listed.
     """
     main = None
     if root.is_file():
         main, root = root, root.parent
     if not root.is_dir():
         raise DetectorError(f"{root}: no such folder, expected a data set; check the path")
-    found: list[Path] = []
-    seen: set[str] = set()
-    for folder, folders, names in os.walk(root, onerror=_refuse, followlinks=True):
+    return Tree(root, tuple(sorted(_walk(str(root)))), main)
+
+
+def _walk(root: str) -> Iterator[Path]:
+    """All files; of pipes, sockets and devices none: whoever opens one may wait for ever."""
+    todo, seen = [root], set()
+    while todo:
+        folder = todo.pop()
         real = os.path.realpath(folder)
         if real in seen:  # a link back up would never end
-            folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
-        found.extend(Path(folder, name) for name in names if not name.startswith("."))
-    return Tree(root, tuple(sorted(found)), main)
+        try:
+            with os.scandir(folder) as entries:
+                visible = sorted((e for e in entries if e.name[0] != "."), key=lambda e: e.name)
+        except OSError as error:
+            _refuse(error)
+        folders = [entry for entry in visible if _is(entry.is_dir)]
+        todo += [e.path for e in reversed(folders) if not e.name.startswith("__MACOSX")]
+        for entry in visible:
+            # A broken link counts: who reads it says so.
+            if _is(entry.is_file) or (entry.is_symlink() and not _is(Path(entry.path).exists)):
+                yield Path(entry.path)
 
 
-def _refuse(error: OSError) -> None:
+def _is(kind: Callable[[], bool]) -> bool:
+    """What an entry says of itself; False for a link to itself."""
+    try:
+        return kind()
+    except OSError:
+        return False
+
+
+def _refuse(error: OSError) -> NoReturn:
     raise DetectorError(f"{error.filename}: cannot be listed ({error.strerror}); check permissions")
 
 
@@ -79,19 +100,28 @@ def scan_pictures(tree: Tree, images: Path | None = None) -> PictureIndex:
         for name in ("images", "JPEGImages", "imgs", "pictures"):
             if (folder / name).is_dir():
                 return PictureIndex(scan(folder / name).files)
-    return PictureIndex(())
+    return PictureIndex(tree.files)
 
 
 class PictureIndex:
-    """Finds pictures by name, whatever the case, the Unicode form or the slashes of the name."""
+    """Finds pictures by name, whatever the case, the Unicode form or the slashes of the name.
+
+    HEIC, which is not decoded here, is found only where no other picture of the stem is, so that
+    whoever reads it says to convert it; it is among `pictures` when nothing else is.
+    """
 
     def __init__(self, files: Iterable[Path]) -> None:
+        files = list(files)
         self.pictures = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+        stems = {fold(path.stem) for path in self.pictures}
+        heic = [path for path in files if path.suffix.lower() in HEIC_SUFFIXES]
+        heic = [path for path in heic if fold(path.stem) not in stems]
         self._by_name: dict[str, list[Path]] = {}
         self._by_stem: dict[str, list[Path]] = {}
-        for path in self.pictures:
+        for path in self.pictures + heic:
             self._by_name.setdefault(fold(path.name), []).append(path)
             self._by_stem.setdefault(fold(path.stem), []).append(path)
+        self.pictures = self.pictures or heic
 
     def by_stem(self, stem: str) -> list[Path]:
         """Pictures called `stem.anything`."""
@@ -101,12 +131,15 @@ class PictureIndex:
         """Pictures a label file may mean by `a\\b.jpg`, `/gone/b.jpg`, `b.jpg` or `b`.
 
         Those of the very name, else those of the stem; of several, those that share the most
-        folders with `name`, counted from the end.
+        folders with `name`, counted from the end. A backslash may also be part of a file's name:
+        zip files of Windows unpacked elsewhere leave such.
         """
         parts = split_path(name)
         if not parts:
             return []
-        last = parts[-1]
+        last = name.rpartition("/")[2]
+        if "\\" not in last or fold(last) not in self._by_name:
+            last = parts[-1]
         found = self._by_name.get(fold(last)) or self._by_stem.get(fold(last))
         found = found or self._by_stem.get(fold(last.rpartition(".")[0] or last), [])
         if len(found) < 2:
@@ -158,19 +191,6 @@ def nearest(label: Path, candidates: Sequence[Path]) -> list[Path]:
         steps = len(here) + len(there) - 2 * _shared_head(here, there)
         keys.append((steps, -_shared_tail(here, there)))
     return [path for path, key in zip(candidates, keys, strict=True) if key == min(keys)]
-
-
-def the_one(found: Sequence[Path]) -> Path | None:
-    """The one picture that several of a name are: copies, or one photograph in two formats.
-
-    None when they lie in different folders and differ: nobody can tell which is meant.
-    """
-    first, *others = found
-    try:
-        same = all(p.parent == first.parent or cmp(p, first, shallow=False) for p in others)
-    except OSError:
-        same = False
-    return first if same else None
 
 
 def _shared_head(a: Sequence[str], b: Sequence[str]) -> int:

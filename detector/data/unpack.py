@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
 import filecmp
+import gzip
+import lzma
 import shutil
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from lzma import LZMAError
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from detector.errors import DetectorError
 
@@ -19,9 +21,16 @@ from detector.errors import DetectorError
 MAX_RATIO, FREE_BYTES = 40, 2**26
 MAX_FILES = 3_000_000  # ImageNet has 1.4 million
 CHUNK = 2**20
-_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, LZMAError, ValueError)
+_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, lzma.LZMAError, ValueError)
 
 Tell = Callable[[int, int], None]
+Open = Callable[[Path], Any]  # a file of bytes to read; the modules' own types differ
+
+_PACKED: dict[str, tuple[bytes, Open]] = {
+    ".gz": (b"\x1f\x8b", gzip.open),
+    ".bz2": (b"BZh", bz2.open),
+    ".xz": (b"\xfd7zXZ\0", lzma.open),
+}
 
 
 class Member(NamedTuple):
@@ -33,12 +42,15 @@ class Member(NamedTuple):
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a zip or a tar (plain, gz, bz2, xz), by content."""
-    return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    """Whether a file is a zip or a tar (plain, gz, bz2, xz), by content; or one packed file.
+
+    A packed file counts only where its name says so too: `labels.csv.gz`.
+    """
+    return zipfile.is_zipfile(path) or tarfile.is_tarfile(path) or _packed(path) is not None
 
 
 def unpack(archive: Path, folder: Path, tell: Tell = lambda done, total: None) -> int:
-    """Unpack a zip or tar into `folder`, made if missing; returns how many files it held.
+    """Unpack a zip, tar or packed file into `folder`, made if missing; returns how many files.
 
     All is unpacked beside the place first and moved in at the end, so an archive that fails leaves
     nothing. A file that is there already must be equal. tell(bytes done, bytes in all).
@@ -95,9 +107,28 @@ def _members(archive: Path) -> Iterator[Iterator[Member]]:
         with zipfile.ZipFile(archive) as zipped:
             files = (info for info in zipped.infolist() if not info.is_dir())
             yield (_zip_member(zipped, info, archive) for info in files)
+    elif (opener := _packed(archive)) is not None and not tarfile.is_tarfile(archive):
+        yield iter([_packed_member(archive, opener)])
     else:
         with closing(tarfile.open(archive)) as tar:
             yield (_tar_member(tar, info, archive) for info in tar if not info.isdir())
+
+
+def _packed(path: Path) -> Open | None:
+    """What opens a file packed alone, by its suffix and first bytes; None for others."""
+    magic, opener = _PACKED.get(path.suffix.lower(), (b"", None))
+    with path.open("rb") as file:
+        return opener if file.read(len(magic)) == magic else None
+
+
+def _packed_member(archive: Path, opener: Open) -> Member:
+    """The one file. None of the formats says reliably how large it is: it is read to know."""
+    most = _most(archive)
+    size = 0
+    with opener(archive) as file:
+        while size <= most and (block := file.read(CHUNK)):
+            size += len(block)
+    return Member(archive.stem, size, lambda: opener(archive))
 
 
 def _zip_member(zipped: zipfile.ZipFile, info: zipfile.ZipInfo, archive: Path) -> Member:
@@ -133,7 +164,7 @@ def _check_sizes(archive: Path, found: Iterator[Member], place: Path) -> tuple[l
 
     It stops at the first that is: skipping a terabyte of zeros in a tar.gz would take hours.
     """
-    most = MAX_RATIO * archive.stat().st_size + FREE_BYTES
+    most = _most(archive)
     members, total = [], 0
     for member in found:
         members.append(member)
@@ -151,6 +182,11 @@ def _check_sizes(archive: Path, found: Iterator[Member], place: Path) -> tuple[l
             f"{place.parent}; make room or choose another root"
         )
     return members, total
+
+
+def _most(archive: Path) -> int:
+    """Bytes that an honest archive may hold."""
+    return MAX_RATIO * archive.stat().st_size + FREE_BYTES
 
 
 def _write(member: Member, target: Path, archive: Path, done: int, total: int, tell: Tell) -> int:

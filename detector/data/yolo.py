@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from detector.data.class_lists import name_files
 from detector.data.example import Box, Dataset, Labelled, Problem, build, finite_xyxy, natural_key
 from detector.data.picture_size import displayed_size
+from detector.data.same_picture import the_one
 from detector.data.tree import (
+    HEIC_SUFFIXES,
     PictureIndex,
     Tree,
     fold,
     nearest,
     read_text,
     split_unlabelled,
-    the_one,
 )
-from detector.data.yolo_names import YoloHead, name_files, read_head, yaml_heads
+from detector.data.yolo_names import YoloHead, read_head, yaml_heads
 
 # Fractions a little past the edge are rounding or a box drawn over it; these are pixels.
 _MAX_FRACTION = 4.0
@@ -58,13 +61,19 @@ def label_files(tree: Tree) -> list[Path]:
     ]
 
 
+def head_of(tree: Tree, pictures: PictureIndex) -> YoloHead:
+    """What names the classes of all label files, and the splits of data.yaml."""
+    texts = label_files(tree)
+    return read_head(tree, {path.parent for path in texts if pictures.by_stem(path.stem)})
+
+
 def read_yolo(tree: Tree, pictures: PictureIndex) -> Dataset:
     """All pictures of a tree with their rows; a picture without a label file is a negative.
 
     A picture's label is the file of its stem that is nearest: `images/a/1.jpg` has
     `labels/a/1.txt`, else beside it. Sizes come from the pictures: fractions mean nothing without.
     """
-    head = read_head(tree)
+    head = head_of(tree, pictures)
     problems = list(head.problems)
     labels: dict[str, list[Path]] = {}
     for path in label_files(tree):
@@ -85,19 +94,34 @@ def read_yolo(tree: Tree, pictures: PictureIndex) -> Dataset:
     for path in label_files(tree):
         if path not in used and (path.parent in folders or "labels" in tree.show(path).split("/")):
             message = f"no picture '{path.stem}.*' found; left out"
+            if heic := [
+                p for p in pictures.by_stem(path.stem) if p.suffix.lower() in HEIC_SUFFIXES
+            ]:
+                message = f"{heic[0].name} cannot be decoded here; save it as JPEG; left out"
             problems.append(Problem("label-without-picture", tree.show(path), message, path))
     names = head.names
     if names is None:
         names = tuple(sorted({b.name for p in labelled for b in p.boxes}, key=natural_key))
         message = "no data.yaml or classes.txt names the classes; they are called by number"
-        problems.append(Problem("class-names", tree.root.name, message))
+        problems.append(Problem("unnamed-classes", tree.root.name, message))
     return build(labelled, problems, names)
 
 
 def _own_labels(picture: Path, labels: dict[str, list[Path]], pictures: PictureIndex) -> list[Path]:
     """Label files that are nearest to a picture, and to which no other picture is nearer."""
     found = nearest(picture, labels.get(fold(picture.stem), []))
-    return [path for path in found if picture in nearest(path, pictures.by_stem(picture.stem))]
+    return [path for path in found if picture in _meant(path, pictures)]
+
+
+def _meant(label: Path, pictures: PictureIndex) -> list[Path]:
+    """Pictures a label file may mean: the nearest, and of those `images/` goes with `labels/`.
+
+    So `labels/1.txt` is about `images/1.jpg`, and not about `masks/1.png`.
+    """
+    found = nearest(label, pictures.by_stem(label.stem))
+    here = [fold(part) for part in label.parent.parts]
+    twin = ["images" if part == "labels" else part for part in here]
+    return [p for p in found if [fold(part) for part in p.parent.parts] == twin] or found
 
 
 def _read_picture(
@@ -122,7 +146,7 @@ def _read_picture(
         message = f"{len(labels)} label files are equally near; took {labels[0].name}"
         problems.append(Problem("duplicate-picture", tree.show(picture), message, picture))
     where = tree.show(labels[0])
-    rivals = nearest(labels[0], pictures.by_stem(picture.stem))
+    rivals = _meant(labels[0], pictures)
     if the_one(rivals) is None:
         message = f"{where} may mean {len(rivals)} different pictures; left out"
         problems.append(Problem("picture-left-out", tree.show(picture), message, picture))
@@ -146,6 +170,7 @@ def _read_rows(
 ) -> tuple[list[Box], bool]:
     """The rows of a label file that are boxes, and whether that is all of them."""
     boxes: list[Box] = []
+    names = head.names_for(label)
     try:
         lines = read_text(label).splitlines()
     except ValueError as error:
@@ -156,7 +181,7 @@ def _read_rows(
         if not line.strip():
             continue
         try:
-            boxes.append(parse_row(line, size_wh, head.names, head.keypoints))
+            boxes.append(parse_row(line, size_wh, names, head.keypoints))
         except (ValueError, OverflowError) as error:
             whole = False
             place, message = f"{where}, line {number}", f"{error}; left out"
@@ -173,7 +198,7 @@ def parse_row(
     """
     fields = line.split()
     values = [float(field) for field in fields]
-    label = int(values[0])
+    label = int(values[0]) if math.isfinite(values[0]) else -1
     if label != values[0] or label < 0:
         raise ValueError(f"class '{fields[0]}' is no number 0, 1, ...")
     if names is not None and label >= len(names):

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from detector.data.class_lists import ClassList, choose_list, joined, plain_lists
 from detector.data.example import Problem
 from detector.data.tree import Tree, fold, read_text, split_path
 
-_NAME_FILES = frozenset({"classes.txt", "labels.txt", "obj.names", "names.txt", "class.names"})
 _SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 @dataclass(frozen=True)
 class YoloHead:
-    """names: by class id, None when nothing tells. splits: folders or lists that exist.
+    """names: of all classes, None when nothing tells. splits: folders or lists that exist.
 
-    keypoints: rows go on with key points after the box instead of being polygons.
+    lists: for a folder of labels its own names by class id. keypoints: rows go on with key points
+    after the box instead of being polygons.
     """
 
     names: tuple[str, ...] | None = None
+    lists: dict[Path, ClassList | None] = field(default_factory=dict)
     splits: dict[str, tuple[Path, ...]] = field(default_factory=dict)
     keypoints: bool = False
     problems: tuple[Problem, ...] = ()
 
-
-def name_files(tree: Tree) -> list[Path]:
-    """Plain lists of class names, one a line."""
-    by_name = [p for p in tree.files if p.name.lower() in _NAME_FILES]
-    return by_name + [p for p in tree.having(".names") if p not in by_name]
+    def names_for(self, label: Path) -> tuple[str, ...] | None:
+        """The names that count for a label file, by class id."""
+        found = self.lists.get(label.parent)
+        return None if found is None else found.names
 
 
 def yaml_heads(tree: Tree) -> list[tuple[Path, dict[Any, Any]]]:
@@ -57,34 +59,56 @@ def load_yaml(text: str) -> Any:
         raise ValueError(f"is not YAML ({line[:200]})") from None
 
 
-def read_head(tree: Tree) -> YoloHead:
-    """Names from data.yaml, else from a list of names; splits from data.yaml."""
-    heads = yaml_heads(tree)
-    if heads:
-        return _from_yaml(tree, *heads[0])
-    for path in name_files(tree):
-        try:
-            lines = read_text(path).splitlines()
-        except ValueError as error:
-            problem = Problem("bad-label-file", tree.show(path), str(error), path)
-            return YoloHead(problems=(problem,))
-        names = [line.strip() for line in lines]
-        while names and not names[-1]:
-            names.pop()
-        return YoloHead(tuple(names))
-    return YoloHead()
+def read_head(tree: Tree, folders: Iterable[Path]) -> YoloHead:
+    """Names for the labels in some folders, from data.yaml, else from lists of names; splits.
 
-
-def _from_yaml(tree: Tree, path: Path, content: dict[Any, Any]) -> YoloHead:
+    Raises DetectorError where lists contradict each other and none is nearer.
+    """
     problems: list[Problem] = []
+    heads = yaml_heads(tree)
+    above = [h for h in heads if any(folder.is_relative_to(h[0].parent) for folder in folders)]
+    lists: list[ClassList] = []
+    splits: dict[str, tuple[Path, ...]] = {}
+    met: set[Path] = set()
+    for path, content in above or heads[:1]:
+        said: list[Problem] = []
+        names = _yaml_names(tree, path, content, said)
+        if names is not None:
+            lists.append(ClassList(path, names))
+        # One below or beside another's is a copy, or of another program.
+        if not met.intersection(path.parents):
+            for split, places in _yaml_splits(tree, path, content, said).items():
+                splits[split] = (*splits.get(split, ()), *places)
+            problems += said
+        met.add(path.parent)
+    plain = plain_lists(tree, problems)
+    chosen: dict[Path, ClassList | None] = {}
+    for folder in sorted(folders):
+        chosen[folder], said = choose_list(folder, lists, plain, tree)
+        problems += said
+    used = [one for one in (chosen.values() or [*lists, *plain][:1]) if one is not None]
+    keypoints = any("kpt_shape" in content for _, content in above or heads[:1])
+    once = tuple(dict.fromkeys(problems))
+    return YoloHead(joined(used) if used else None, chosen, splits, keypoints, once)
+
+
+def _yaml_names(
+    tree: Tree, path: Path, content: dict[Any, Any], problems: list[Problem]
+) -> tuple[str, ...] | None:
     where = tree.show(path)
-    names = _names(content["names"])
+    names = listed_names(content["names"])
     if names is None:
         message = f"names is {str(content['names'])[:60]}, expected a list or a map id: name"
         problems.append(Problem("class-names", where, message))
     elif "nc" in content and str(content["nc"]) != str(len(names)):
         message = f"nc says {str(content['nc'])[:20]} classes, names has {len(names)}; names counts"
         problems.append(Problem("class-names", where, message))
+    return names
+
+
+def _yaml_splits(
+    tree: Tree, path: Path, content: dict[Any, Any], problems: list[Problem]
+) -> dict[str, tuple[Path, ...]]:
     base = str(content.get("path") or "")
     splits: dict[str, tuple[Path, ...]] = {}
     for key, value in content.items():
@@ -95,13 +119,13 @@ def _from_yaml(tree: Tree, path: Path, content: dict[Any, Any]) -> YoloHead:
         found = [_place(path.parent, base, str(entry)) for entry in entries]
         if None in found:
             message = f"{key}: '{str(value)[:200]}' is not here; the folders are looked at instead"
-            problems.append(Problem("split", where, message))
+            problems.append(Problem("split", tree.show(path), message))
         if kept := tuple(place for place in found if place is not None):
             splits[split] = kept
-    return YoloHead(names, splits, "kpt_shape" in content, tuple(problems))
+    return splits
 
 
-def _names(value: Any) -> tuple[str, ...] | None:
+def listed_names(value: Any) -> tuple[str, ...] | None:
     """A list, or a map from id to name (a hole is named by its number)."""
     if isinstance(value, list):
         return tuple(str(name).strip() for name in value)

@@ -84,6 +84,13 @@ def cut(toy: Toy) -> None:
     path.write_bytes(path.read_bytes()[:-200])
 
 
+def damage(toy: Toy) -> None:
+    path = toy.root / "train3.jpg"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 300] = bytes(300)
+    path.write_bytes(data)
+
+
 def garbage(toy: Toy) -> None:
     (toy.root / "train3.jpg").write_bytes(b"no picture at all")
 
@@ -194,6 +201,7 @@ def crowd(toy: Toy) -> None:
 FAULTS: dict[str, list[Callable[[Toy], None]]] = {
     "truncated": [cut],
     "unreadable": [garbage],
+    "damaged": [damage],
     "misnamed": [png_called_jpg],
     "label-without-picture": [no_picture],
     "negative": [no_label],

@@ -90,6 +90,18 @@ def test_a_name_that_fits_two_pictures(tmp_path: Path, picture, text) -> None:
     assert Counter(p.kind for p in dataset.problems) == {"duplicate-picture": 1}
 
 
+def test_tables_of_splits_whose_pictures_are_called_alike(tmp_path: Path, picture, text) -> None:
+    """As sets of playing cards come: the names of both splits count from 0."""
+    for split, name in (("train", "cat"), ("test", "dog")):
+        picture(f"images/{split}/1.jpg")
+        text(f"images/{split}_labels.csv", HEADER + f"1.jpg,,,{name},1,2,3,4\n")
+    for split, name in (("train", "cat"), ("test", "dog")):
+        dataset = read(tmp_path, split=split)
+        assert [e.path for e in dataset.examples] == [tmp_path / f"images/{split}/1.jpg"]
+        assert dataset.class_names == (name,)
+        assert dataset.problems == ()
+
+
 def test_parts_beside_the_whole(tmp_path: Path, picture, text) -> None:
     for name in ("1", "2"):
         picture(f"{name}.jpg")
@@ -127,3 +139,84 @@ def test_open_images_as_downloaded(tmp_path: Path, picture, text) -> None:
     assert example.labels.tolist() == [1, 0, 2]
     assert example.ignore.tolist() == [False, True, False]
     assert len(read(tmp_path, split="train").examples) == 1
+
+
+CORNERS = "xmin,ymin,xmax,ymax\n"
+
+
+def fractions(last: str, count: int = 6) -> str:
+    """Rows of boxes in fractions, one a picture, the last of them as said."""
+    rows = [f"{number}.jpg,cat,0.1,0.1,0.5,0.9" for number in range(count - 1)]
+    return f"filename,class,{CORNERS}" + "\n".join([*rows, f"{count - 1}.jpg,cat,{last}"])
+
+
+@pytest.mark.parametrize("edge", ["1.0000001", "1.002", "1.2"])
+def test_fractions_may_go_a_little_past_the_edge(tmp_path: Path, picture, text, edge: str) -> None:
+    for number in range(6):
+        picture(f"{number}.jpg", 200, 100)
+    text("x.csv", fractions(f"0.1,0.1,0.5,{edge}"))
+    dataset = read(tmp_path)
+    np.testing.assert_allclose(dataset.examples[0].xyxy, [[20, 10, 100, 90]], atol=1e-4)
+    expected = [[20, 10, 100, 100 * float(edge)]]
+    np.testing.assert_allclose(dataset.examples[5].xyxy, expected, atol=1e-4)
+    assert dataset.problems == ()
+
+
+def test_fractions_and_pixels_in_one_table(tmp_path: Path, picture, text) -> None:
+    for number in range(6):
+        picture(f"{number}.jpg", 200, 100)
+    text("x.csv", fractions("20,10,100,90"))
+    expected = r"x\.csv: 5 boxes are in fractions \(the first in line 2\), 1 in pixels \(line 7\)"
+    with pytest.raises(DetectorError, match=expected):
+        read(tmp_path)
+    # Boxes at the first pixel that stand for none do not make pixels fractions.
+    text("x.csv", HEADER + "".join(f"{number}.jpg,,,cat,0,0,1,1\n" for number in range(5)))
+    with (tmp_path / "x.csv").open("a") as file:
+        file.write("5.jpg,,,cat,20,10,100,90\n")
+    assert read(tmp_path).examples[5].xyxy.tolist() == [[20, 10, 100, 90]]
+
+
+def test_a_slip_among_many_fractions_is_left_out(tmp_path: Path, picture, text) -> None:
+    picture("0.jpg", 200, 100)
+    picture("99.jpg", 200, 100)
+    rows = fractions("20,10,100,90", 100)
+    for number in range(1, 99):
+        rows = rows.replace(f"\n{number}.jpg", "\n0.jpg")
+    text("x.csv", rows)
+    dataset = read(tmp_path)
+    assert {e.path.stem: len(e.labels) for e in dataset.examples} == {"0": 99}
+    assert [(p.kind, p.where) for p in dataset.problems] == [
+        ("bad-box", "x.csv, line 101"),
+        ("picture-left-out", "x.csv, line 101"),
+    ]
+
+
+@pytest.mark.parametrize("names", ["image_id,filename", "id,path,image_id", "image,filename"])
+def test_a_file_name_comes_before_a_number(tmp_path: Path, picture, text, names: str) -> None:
+    for number in range(3):
+        picture(f"{number}.jpg")
+    columns = names.split(",")
+    named = next(column for column in ("filename", "path") if column in columns)
+    cells = ",".join("2.jpg" if column == named else "0" for column in columns)
+    text("x.csv", f"{names},class,{CORNERS}{cells},cat,1,2,3,4\n")
+    assert [e.path.name for e in read(tmp_path).examples] == ["2.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.csv", 'sep=;\r\nfilename;class;xmin;ymin;xmax;ymax\r\n"a.jpg";"cat";1;2;3,5;4\r\n'),
+        ("x.csv", "sep=\t\nfilename\tclass\txmin\tymin\txmax\tymax\na.jpg\tcat\t1\t2\t3.5\t4"),
+        ("x.csv", "filename|class|xmin|ymin|xmax|ymax\na.jpg|cat|1|2|3.5|4\n"),
+        ("x.tsv", "filename\tclass\txmin\tymin\txmax\tymax\na.jpg\tcat\t1\t2\t3.5\t4\n"),
+        ("x.csv", 'filename, class, xmin, ymin, xmax, ymax\n"a.jpg", "cat", 1, 2, 3.5, 4\n'),
+    ],
+)
+def test_other_separators(tmp_path: Path, picture, text, name: str, content: str) -> None:
+    picture("a.jpg")
+    table = text(name, content)
+    for root in (tmp_path, table):
+        dataset = read(root)
+        assert dataset.examples[0].xyxy.tolist() == [[1, 2, 3.5, 4]]
+        assert dataset.class_names == ("cat",)
+        assert dataset.problems == ()

@@ -55,6 +55,16 @@ FOREIGN = {
         "begins with 'Car 0.00 0 .*': YOLO has a file a picture, with rows of 'class cx cy w h'",
     ),
     "train/_annotations.txt": ("a.jpg 1,2,30,40,0\n", "begins with 'a.jpg 1,2,30,40,0': YOLO has"),
+    "labels/a.jpg.txt": (
+        "0 0.5 0.5 0.25 .125\n",
+        r"a\.jpg\.txt is a YOLO label with a suffix too many: call it a\.txt",
+    ),
+    "coco.json": (
+        '{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"bbox": [1, 2, 3, 4]}]}',
+        "coco.json is a COCO json without the list 'categories': add it",
+    ),
+    "bars.csv": ("file|x|y\n", r"begins with 'file\|x\|y': a table's first line must name"),
+    "tabs.tsv": ("file\tx\ty\n", "begins with 'file\tx\ty': a table's first line must name"),
     "labels.zip": ("PK", "labels.zip is not looked into: unpack it"),
     "train.tfrecord": ("", "train.tfrecord is not looked into: export"),
 }
@@ -66,6 +76,14 @@ def test_each_is_named_with_a_way_out(tmp_path: Path, picture, text, name: str) 
     picture("a.jpg")
     text(name, content)
     with pytest.raises(DetectorError, match=rf"no labels found \(.*; .*{expected}.*; expected VOC"):
+        read(tmp_path)
+
+
+def test_roboflow_for_pytorch_is_named(tmp_path: Path, picture, text) -> None:
+    picture("train/a.jpg")
+    text("train/_annotations.txt", "a.jpg 1,2,30,40,0\n")
+    text("train/_classes.txt", "cat\n")
+    with pytest.raises(DetectorError, match=r"'YOLOv4 PyTorch': export it from Roboflow as COCO"):
         read(tmp_path)
 
 

@@ -114,7 +114,7 @@ def damage(content: bytes) -> st.SearchStrategy[bytes]:
     )
 
 
-@pytest.mark.parametrize("name", [*FORMATS, "data.yaml", "train.txt"])
+@pytest.mark.parametrize("name", [*FORMATS, "data.yaml", "train.txt", "classes.txt"])
 @settings(
     max_examples=150,
     deadline=None,
@@ -127,7 +127,8 @@ def test_any_bytes_give_problems_or_one_clear_error(
     if not (tmp_path / "a.jpg").exists():
         (tmp_path / "a.jpg").write_bytes(cv2.imencode(".jpg", np.zeros((48, 64, 3)))[1].tobytes())
         (tmp_path / "a.txt").write_text(CONTENT["yolo"])
-    original = CONTENT.get(name) or {"data.yaml": YOLO_YAML, "train.txt": "a\nb/a.jpg 1\n"}[name]
+    others = {"data.yaml": YOLO_YAML, "train.txt": "a\nb/a.jpg 1\n", "classes.txt": "cat\ndog\n"}
+    original = CONTENT.get(name) or others[name]
     (tmp_path / FILES.get(name, name)).write_bytes(data.draw(damage(original.encode())))
     for given_format, split in ((name, None), ("auto", "train")):
         chosen = given_format if given_format in FORMATS else "yolo"

@@ -54,6 +54,55 @@ def test_a_folder_with_train_alone(tmp_path: Path, yolo_set) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("images", "test"), ("train_images", "test_images"), ("Training Set", "TEST"), (".", "test2")],
+)
+def test_pictures_to_test_with_are_not_learned_from(
+    tmp_path: Path, yolo_set, train: str, test: str
+) -> None:
+    yolo_set({f"{train}/{i}": [0] for i in range(10)} | {f"{test}/t{i}": [0] for i in range(3)})
+    splits = load_splits(tmp_path)
+    names = {key: {e.path.stem for e in part.examples} for key, part in splits.items()}
+    assert names["test"] == {"t0", "t1", "t2"}
+    assert names["train"] | names["val"] == {str(i) for i in range(10)}
+
+
+def test_folders_that_are_only_called_like_a_split(tmp_path: Path, yolo_set) -> None:
+    yolo_set({f"test tubes/{i}": [0] for i in range(5)} | {f"jars/{i}": [0] for i in range(5, 10)})
+    assert load_splits(tmp_path).keys() == {"train", "val"}
+    (tmp_path / "jars").rename(tmp_path / "test tubes" / "jars")
+    (tmp_path / "test tubes").rename(tmp_path / "test")  # nothing else: then it is the data
+    assert load_splits(tmp_path).keys() == {"train", "val"}
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_yaml_of_yolo_that_lies_elsewhere(
+    tmp_path: Path, yolo_set, text, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    yolo_set({"sets/fruit/train/1": [0], "sets/fruit/train/2": [1], "sets/fruit/held/3": [1]})
+    path = str(tmp_path / "sets" / "fruit") if whole else "../sets/fruit"
+    rest = "train: train\nval: held\nnames: {0: apple, 1: pear}\n"
+    card = text("cfg/mine.yaml", f"path: {path}\n{rest}")
+    splits = load_splits(card)
+    assert {key: len(part.examples) for key, part in splits.items()} == {"train": 2, "val": 1}
+    assert splits["val"].class_names == ("apple", "pear")
+    assert not any(part.problems for part in splits.values())
+    monkeypatch.chdir(tmp_path)  # from where Ultralytics looks
+    here = text("cfg/here.yaml", f"path: sets/fruit\n{rest}")
+    assert [len(part.examples) for part in load_splits(here).values()] == [2, 1]
+    text("cfg/here.yaml", f"path: sets/fruit\n{rest}test: gone\n")
+    with pytest.raises(DetectorError, match=r"splits: test: no .*gone"):
+        load_splits(here)
+
+
+def test_a_folder_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my.mangoes").mkdir()
+    monkeypatch.chdir(tmp_path / "my.mangoes")
+    assert open_card(".").name == open_card(tmp_path / "my.mangoes").name == "my.mangoes"
+    assert open_card("..").name == tmp_path.name
+
+
 def test_val_of_the_card_wins_over_folders(tmp_path: Path, yolo_set, text) -> None:
     yolo_set({f"train/{i}": [0] for i in range(6)} | {f"val/{i}": [0] for i in range(6, 10)})
     splits = load_splits(text("card.yaml", "root: .\nval: 0.5\n"))

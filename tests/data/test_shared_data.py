@@ -34,7 +34,7 @@ def counts(dataset: Dataset) -> tuple[int, int, int]:
 def test_counts(shared_data: Path, name: str, expected: tuple[int, int, int]) -> None:
     dataset = read(shared_data / name)
     assert counts(dataset) == expected
-    assert {p.kind for p in dataset.problems} <= {"class-names"}
+    assert {p.kind for p in dataset.problems} <= {"unnamed-classes"}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import shutil
 import tarfile
 import zipfile
@@ -11,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.data.unpack import safe_name, unpack
+from detector.data.unpack import is_archive, safe_name, unpack
 from detector.errors import DetectorError
 
 CONTENT = bytes(range(256)) * 4000  # 1 MB
@@ -142,3 +145,26 @@ def test_no_room_is_told_before_unpacking(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_safe_names() -> None:
     assert safe_name("./a//b/./c.jpg", Path("x")) == Path("a/b/c.jpg")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)]
+)
+def test_one_file_packed_alone(
+    tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / f"labels.csv.{suffix}"
+    archive.write_bytes(pack(CONTENT))
+    assert is_archive(archive)
+    assert unpack(archive, tmp_path / "out") == 1
+    assert (tmp_path / "out/labels.csv").read_bytes() == CONTENT
+    archive.write_bytes(pack(CONTENT)[:-20])
+    with pytest.raises(DetectorError, match="is damaged and cannot be unpacked"):
+        unpack(archive, tmp_path / "cut")
+    monkeypatch.setattr("detector.data.unpack.FREE_BYTES", 0)
+    archive.write_bytes(pack(b"a" * len(CONTENT)))
+    with pytest.raises(DetectorError, match="looks like a bomb, so nothing was unpacked"):
+        unpack(archive, tmp_path / "bomb")
+    assert names_in(tmp_path) == [archive.name, "out", "out/labels.csv"]
+    archive.write_bytes(b"<html>")
+    assert not is_archive(archive)

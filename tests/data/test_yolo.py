@@ -48,6 +48,12 @@ def test_rows_that_are_none(row: str) -> None:
         parse_row(row, (64, 48), ("a", "b"))
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "1e400", "-1"])
+def test_a_class_that_is_no_number_is_told_so(number: str) -> None:
+    with pytest.raises(ValueError, match=f"^class '{number}' is no number 0, 1, ...$"):
+        parse_row(f"{number} 0.5 0.5 0.1 0.1", (64, 48), None)
+
+
 @pytest.mark.parametrize(
     ("image", "label"),
     [
@@ -191,6 +197,16 @@ def test_a_row_file_that_may_mean_two_pictures(tmp_path: Path, picture, text) ->
     assert told == {"labels/1.txt may mean 2 different pictures; left out": 2}
 
 
+def test_labels_mean_images_and_not_masks(tmp_path: Path, picture, text) -> None:
+    expected = picture("images/1.jpg", seed=1)
+    picture("masks/1.png", seed=2)
+    text("labels/1.txt", "0 0.5 0.5 0.5 0.5")
+    text("classes.txt", "cat")
+    dataset = read(tmp_path)
+    assert [(e.path, len(e.labels)) for e in dataset.examples] == [(expected, 1)]
+    assert [(p.kind, p.where) for p in dataset.problems] == [("unlisted-picture", "masks/1.png")]
+
+
 def test_labels_that_are_all_empty(tmp_path: Path, picture, text) -> None:
     """As a labelling tool leaves them before the first box."""
     picture("1.jpg")
@@ -208,7 +224,8 @@ def test_a_picture_called_like_a_list(tmp_path: Path, picture, text) -> None:
     root = tmp_path / "labels"
     dataset = read(root)
     assert [len(e.labels) for e in dataset.examples] == [1]
-    assert Counter(p.kind for p in dataset.problems) == {"class-names": 1, "unlisted-picture": 1}
+    told = Counter(p.kind for p in dataset.problems)
+    assert told == {"unnamed-classes": 1, "unlisted-picture": 1}
 
 
 def test_classes_without_names_are_numbers(tmp_path: Path, picture, text) -> None:
@@ -217,7 +234,7 @@ def test_classes_without_names_are_numbers(tmp_path: Path, picture, text) -> Non
     dataset = read(tmp_path)
     assert dataset.class_names == ("2", "10")
     assert dataset.examples[0].labels.tolist() == [1, 0]
-    assert [p.kind for p in dataset.problems] == ["class-names"]
+    assert [p.kind for p in dataset.problems] == ["unnamed-classes"]
 
 
 @pytest.mark.parametrize(

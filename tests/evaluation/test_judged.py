@@ -117,12 +117,10 @@ def test_boxes_that_nothing_can_find_are_told(write):
 
 
 def test_pictures_of_one_id_cannot_be_told_apart(write, tmp_path):
-    images = [{"id": 1, "file_name": name, "width": 9, "height": 9} for name in ("a.png", "b.png")]
-    file = write(
-        {"a": [17], "b": [17]},
-        images=images,
-        annotations=[{"id": 1, "image_id": 1, "category_id": 17, "bbox": BOX}],
-    )
+    ids = {"a.png": 1, "b.png": 1, "c.png": 2}
+    images = [{"id": n, "file_name": name, "width": 9, "height": 9} for name, n in ids.items()]
+    rows = [{"id": n, "image_id": n, "category_id": 17, "bbox": BOX} for n in (1, 2)]
+    file = write({"a": [17], "b": [17], "c": [17]}, images=images, annotations=rows)
     with pytest.raises(DetectorError, match=r"image_id means cannot be told.* id 1 to both a\.png"):
         judge_file(found(tmp_path / "r.json", (1, 17, 0.9)), open_data(file, None, unseen=True))
 

@@ -27,7 +27,8 @@ def odd_boxes(
         found = _odd_box(box, bool(ignore[row]), size_wh)
         if found is not None:
             yield found[0], (row,), f"{found[1]} (box {_corners(box)})"
-    for first, second in _same_place(xyxy):
+    # As training sees them: clipped. Two that differ beyond the border only are the same.
+    for first, second in _same_place(np.clip(xyxy, 0, np.array(size_wh * 2, np.float32))):
         if labels[first] == labels[second]:
             yield "duplicate-box", (first, second), f"drawn twice: box {_corners(xyxy[first])}"
         else:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from detector.data.account import counted
 from detector.data.check.boxes import odd_boxes
 from detector.data.check.copies import Placed
 from detector.data.check.finding import Finding
 from detector.data.check.fit import SizeFit
 from detector.data.check.pictures import Picture
 from detector.data.example import Dataset, Example, Problem
+from detector.data.tree import Tree
 from detector.metadata import TOP_K
 
 # What readers call a problem: what it is called here.
@@ -25,6 +27,8 @@ _KINDS = {
     "wrong-filename": "misleading-name",
     "duplicate-picture": "ambiguous",
     "class-names": "class-names",
+    "unnamed-classes": "class-names",
+    "other-names": "other-names",
     "zero-based": "off-by-one",
     "from-zero": "from-zero",
     "exif-turned": "exif-turned",
@@ -51,6 +55,15 @@ def reader_findings(
             shown = problem.path if problem.path in pictures else None
             kind = _KINDS.get(problem.kind, "ambiguous")
             yield Finding(kind, problem.where, problem.message, split, shown)
+
+
+def unused_findings(splits: Mapping[str, Dataset], whole: Dataset, tree: Tree) -> Iterator[Finding]:
+    """Pictures with boxes that lie in no split: nobody asked for them to be left out."""
+    used = {example.path for dataset in splits.values() for example in dataset.examples}
+    for example in whole.examples:
+        if len(example.labels) and example.path not in used:
+            message = f"{counted(len(example.labels), 'box')} that no split uses"
+            yield Finding("in-no-split", tree.show(example.path), message, path=example.path)
 
 
 def example_findings(example: Example, placed: Placed) -> Iterator[Finding]:

@@ -26,6 +26,11 @@ KINDS = {
         "error", "unreadable picture", "Not used for training. Copy or save it again."
     ),
     "truncated": Kind("error", "truncated picture", "Its end is missing: copy it again."),
+    "damaged": Kind(
+        "warning",
+        "picture damaged inside",
+        "Look at it (--html): if a part is garbled, copy it again; else save it again.",
+    ),
     "bad-label-file": Kind("error", "unreadable label file", "Its labels are lost: write it anew."),
     "left-out": Kind(
         "error", "picture left out", "Its labels cannot be read: mend them, or delete both."
@@ -89,6 +94,9 @@ KINDS = {
     "imbalance": Kind("warning", "uneven classes", "Add pictures of the rare ones."),
     "similar-classes": Kind("warning", "classes alike in name", "Merge them with classes: rename."),
     "split": Kind("warning", "splits", "Correct the lists."),
+    "other-names": Kind(
+        "warning", "lists of classes disagree", "See which is right, and delete the other."
+    ),
     "near-duplicate": Kind("note", "near duplicates in a split", "Fine; they add little."),
     "exif-turned": Kind(
         "note", "turned by its EXIF tag", "Shown and used upright; see that the boxes fit."
@@ -106,6 +114,11 @@ KINDS = {
     ),
     "negative": Kind("note", "picture without labels", "Used as one without objects: is it?"),
     "unlisted": Kind("note", "picture not used", "List or label it to use it."),
+    "in-no-split": Kind(
+        "note",
+        "labelled picture in no split",
+        "Not used. List it, or name its folder under splits: in a card.",
+    ),
     "misleading-name": Kind("note", "label names another file", "The picture beside it is used."),
     "other-file": Kind("note", "file of another format", "Not read, and no picture needs it."),
     "class-names": Kind("note", "class names", "Name them in data.yaml or a card."),

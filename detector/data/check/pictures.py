@@ -6,11 +6,13 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from detector.data.check.stderr import libjpeg_heard
 from detector.data.near_duplicates import Bits, hash_gray, read_small_gray
 from detector.data.picture_size import stored_size
 from detector.errors import DetectorError, OutOfMemoryError
@@ -18,7 +20,7 @@ from detector.image_header import read_header
 from detector.images import MAX_FILE_BYTES, quiet_opencv
 
 _SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg", ".jpe"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png",),
     "GIF": (".gif",),
     "BMP": (".bmp", ".dib"),
@@ -63,7 +65,23 @@ def look_at(paths: Sequence[Path]) -> Iterator[Picture]:
     step = 16 * threads
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(paths), step):
-            yield from pool.map(_look, paths[start : start + step])
+            with libjpeg_heard() as lines:
+                found = list(pool.map(_look, paths[start : start + step]))
+            # Which of them it was is not said: they are decoded again, one by one. Rarely needed.
+            yield from map(_heard, found) if lines else found
+
+
+def _heard(picture: Picture) -> Picture:
+    """The picture, as damaged if libjpeg says so of it."""
+    if picture.format != "JPEG" or picture.bits is None:
+        return picture
+    with libjpeg_heard() as lines, suppress(DetectorError):
+        read_small_gray(picture.path)
+    damage = [line for line in lines if line.startswith("Corrupt JPEG data: ")]
+    if not damage:
+        return picture
+    message = f"libjpeg says: {damage[0].removeprefix('Corrupt JPEG data: ')}"
+    return replace(picture, kind="damaged", message=message)
 
 
 def _look(path: Path) -> Picture:

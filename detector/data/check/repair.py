@@ -24,6 +24,7 @@ from detector.data.check.parts import PartBoxes, boxes_in, with_objects
 from detector.data.check.pictures import Picture, right_suffix
 from detector.data.check.report import Report
 from detector.data.example import Example, Float32, Int64
+from detector.data.load import load_splits
 from detector.errors import DetectorError
 from detector.images import UInt8, read_image
 from detector.outfile import cannot_write
@@ -31,6 +32,15 @@ from detector.outfile import cannot_write
 # Kinds of box that no clipping or swapping of corners makes right.
 _DROPPED = ("zero-size-box", "box-off-picture")
 JPEG_QUALITY = 95
+SLIVER_PX = 1.0  # of a box that reaches off its picture, with less than this inside
+_NO_PICTURE = "pictures left out that cannot be read"
+# What the reader left out, and so the copy lacks.
+_UNREAD = {
+    "bad-box": "labels left out that are no box",
+    "left-out": "pictures left out whose labels cannot be read",
+    "label-without-picture": "label files or rows left out that have no picture",
+    "in-no-split": "labelled pictures left out that are in no split",
+}
 
 
 def repair(report: Report, out: Path, tiles: int = 1) -> Counter[str]:
@@ -39,15 +49,17 @@ def repair(report: Report, out: Path, tiles: int = 1) -> Counter[str]:
     Pictures that cannot be read are left out, as are copies of one that judges (in val or test)
     from train; turned ones are saved upright, misnamed ones get the right suffix, the others are
     copied byte for byte. Boxes are clipped, swapped corners put right, those without area or off
-    the picture and repeated ones left out. tiles: into how many parts along its longer side to cut
-    each picture; of those of train that show no object only some are kept. The folder appears whole
-    or not at all.
+    the picture and repeated ones left out; what had been left out in reading is counted too. tiles:
+    into how many parts along its longer side to cut each picture; of those of train that show no
+    object only some are kept. The folder appears whole or not at all.
 
     Raises DetectorError when `out` exists, lies in the original, or cannot be written.
     """
     check_place(report.root, out)
     work = out.with_name(f".{out.name}.{os.getpid()}.part")
-    done: Counter[str] = Counter()
+    done = Counter(_UNREAD[f.kind] for f in report.findings if f.kind in _UNREAD)
+    # Of pictures that came as far as into a split `_split` counts those that cannot be read.
+    done[_NO_PICTURE] = sum(f.kind == "unreadable" and f.path is None for f in report.findings)
     try:
         (work / "annotations").mkdir(parents=True)
         judged = {
@@ -72,6 +84,21 @@ def repair(report: Report, out: Path, tiles: int = 1) -> Counter[str]:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return done
+
+
+def why_useless(out: Path) -> str:
+    """Why a repaired copy cannot be trained on, and what to do; "" when it can.
+
+    Leaving out what is broken, or a copy of what val has, may leave a split without pictures.
+    """
+    try:
+        load_splits(out)
+    except DetectorError as error:
+        return (
+            f"{error}. Too much was left out above: mend it in the original, or have val drawn "
+            "anew there (val: 0.2 in a card), and repair that"
+        )
+    return ""
 
 
 def check_place(root: Path, out: Path) -> None:
@@ -105,7 +132,7 @@ def _split(
     for example in report.splits[split].examples:
         picture = report.pictures[example.path]
         if picture.bits is None:
-            done["pictures left out that cannot be read"] += 1
+            done[_NO_PICTURE] += 1
             continue
         if picture.digest in judged or example.path in seen:
             done["copies of a picture left out"] += 1
@@ -196,12 +223,16 @@ def mend_boxes(
     done["boxes clipped to their picture"] += int((clipped != straight).any(axis=1).sum())
     kept = list(range(len(boxes)))
     for kind, rows, _ in odd_boxes(straight, example.labels, example.ignore, size_wh):
-        drop = rows[-1] if kind in (*_DROPPED, "duplicate-box") else None
-        if drop in kept:
-            kept.remove(drop)
+        if kind in (*_DROPPED, "duplicate-box") and set(rows) <= set(kept):
+            kept.remove(rows[-1])
             reason = "drawn twice" if kind == "duplicate-box" else "without area in their picture"
             done[f"boxes left out, {reason}"] += 1
-    return kept, np.asarray(clipped[kept], np.float32)
+    slivers = (clipped != straight).any(axis=1) & (
+        (clipped[:, 2:] - clipped[:, :2]).min(axis=1) < SLIVER_PX
+    )
+    whole = [row for row in kept if not slivers[row]]
+    done["boxes left out, less than a pixel of them in their picture"] += len(kept) - len(whole)
+    return whole, np.asarray(clipped[whole], np.float32)
 
 
 def _save(picture: Picture, folder: Path, taken: set[str], done: Counter[str]) -> str:
@@ -221,6 +252,7 @@ def _save(picture: Picture, folder: Path, taken: set[str], done: Counter[str]) -
 
 def _free_name(stem: str, suffix: str, taken: set[str]) -> str:
     """A file name that no other has, whatever the case; added to `taken`."""
+    stem = stem.replace("\\", "_")  # which Windows would take for a folder
     name, number = f"{stem}{suffix}", 2
     while name.casefold() in taken:
         name, number = f"{stem}_{number}{suffix}", number + 1
@@ -230,6 +262,7 @@ def _free_name(stem: str, suffix: str, taken: set[str]) -> str:
 
 def _write(image: UInt8, path: Path) -> None:
     """Encode a picture by its suffix."""
-    done, data = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    kind = ".jpg" if path.suffix == ".jfif" else path.suffix  # one that OpenCV does not know
+    done, data = cv2.imencode(kind, image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert done, path
     path.write_bytes(data.tobytes())

@@ -16,6 +16,7 @@ from detector.data.check.examples import (
     from_one,
     once,
     reader_findings,
+    unused_findings,
 )
 from detector.data.check.finding import Finding
 from detector.data.check.fit import SizeFit, anchor_fit
@@ -24,6 +25,8 @@ from detector.data.example import Dataset, Example, Float32
 from detector.data.formats import Folder, open_folder, read_all
 from detector.data.load import load_splits, nothing_in, open_card
 from detector.errors import DetectorError
+
+OWN_FILES = ("voc", "yolo", "labelme")  # one label file a picture
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,11 @@ def check(data: str | Path) -> Report:
     everything = [e for dataset in splits.values() for e in dataset.examples]
     paths = list(dict.fromkeys(e.path for e in everything))
     pictures = {picture.path: picture for picture in look_at(paths)}
+    whole = _whole(folder, splits)
     # Labels that no split names are lost too; a json or CSV is read with its split anyway.
-    whole = read_all(folder) if folder.format in ("voc", "yolo", "labelme") else None
-    findings += reader_findings(splits, whole, pictures)
+    own = whole if folder.format in OWN_FILES else None
+    findings += reader_findings(splits, own, pictures)
+    findings += unused_findings(splits, whole, folder.tree) if whole else []
     show = folder.tree.show
     placed = [
         Placed(name, pictures[e.path], show(e.path))
@@ -99,6 +104,19 @@ def _read(data: str | Path) -> tuple[Folder, Mapping[str, Dataset], list[Finding
         folder = open_folder(card.root, card.format, card.images, card.first_pixel)
         message = str(error).removeprefix(f"{card.path}: ")
         return folder, {"all": read_all(folder)}, [Finding("unusable", str(card.path), message)]
+
+
+def _whole(folder: Folder, splits: Mapping[str, Dataset]) -> Dataset | None:
+    """All the folder has, in splits or not; None where tables disagree or all of it is in a split.
+
+    Files of one picture each are always read: what is odd in those that no split means counts.
+    """
+    if any(dataset.drawn for dataset in splits.values()) and folder.format not in OWN_FILES:
+        return None
+    try:
+        return read_all(folder)
+    except DetectorError:
+        return None
 
 
 def _fractions(examples: Sequence[Example], pictures: Mapping[Path, Picture]) -> Float32:
