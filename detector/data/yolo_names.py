@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from detector.data.example import Problem
 from detector.data.tree import Tree, fold, read_text, split_path
 
 _SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_HEADS = ("data", "dataset")
 
 
 @dataclass(frozen=True)
@@ -36,24 +38,53 @@ class YoloHead:
         return None if found is None else found.names
 
 
-def yaml_heads(tree: Tree) -> list[tuple[Path, dict[Any, Any]]]:
-    """Files at most two folders deep that are YAML maps with `names`, the shallowest first."""
+def yaml_heads(
+    tree: Tree, problems: list[Problem] | None = None
+) -> list[tuple[Path, dict[Any, Any]]]:
+    """Files at most three folders deep that are YAML maps with `names`, the shallowest first.
+
+    problems: gets those whose own name says that they should be.
+    """
     found = []
-    files = (p for p in tree.having(".yaml", ".yml") if len(p.relative_to(tree.root).parts) <= 2)
+    files = (p for p in tree.having(".yaml", ".yml") if len(p.relative_to(tree.root).parts) <= 4)
     for path in sorted(files, key=lambda p: (len(p.parts), p)):
         try:
             content = load_yaml(read_text(path))
-        except ValueError:
+        except ValueError as error:
+            if problems is not None and path.stem.lower() in _HEADS:
+                problems.append(Problem("bad-label-file", tree.show(path), f"{error}", path))
             continue
         if isinstance(content, dict) and "names" in content and "root" not in content:
             found.append((path, content))
     return found
 
 
+class _Plain(yaml.SafeLoader):
+    """YAML without tags that build objects, where `no` is a word (a class, maybe) and no falsehood.
+
+    A key that is given twice is an error: the first would be lost without a word.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The map of a node, its keys checked."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := sorted({key for key in keys if keys.count(key) > 1}):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"'{twice[0][:80]}' is given twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+_Plain.yaml_implicit_resolvers = {
+    first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:bool"]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def load_yaml(text: str) -> Any:
-    """YAML without tags that build objects. Raises ValueError, in one line, when malformed."""
+    """YAML as plain values. Raises ValueError, in one line, when malformed."""
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Plain)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, AttributeError) as error:
         line = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"is not YAML ({line[:200]})") from None
@@ -65,7 +96,7 @@ def read_head(tree: Tree, folders: Iterable[Path]) -> YoloHead:
     Raises DetectorError where lists contradict each other and none is nearer.
     """
     problems: list[Problem] = []
-    heads = yaml_heads(tree)
+    heads = yaml_heads(tree, problems)
     above = [h for h in heads if any(folder.is_relative_to(h[0].parent) for folder in folders)]
     lists: list[ClassList] = []
     splits: dict[str, tuple[Path, ...]] = {}
@@ -98,7 +129,9 @@ def _yaml_names(
     where = tree.show(path)
     names = listed_names(content["names"])
     if names is None:
-        message = f"names is {str(content['names'])[:60]}, expected a list or a map id: name"
+        message = (
+            f"names is {reprlib.repr(content['names'])[:60]}, expected a list or a map id: name"
+        )
         problems.append(Problem("class-names", where, message))
     elif "nc" in content and str(content["nc"]) != str(len(names)):
         message = f"nc says {str(content['nc'])[:20]} classes, names has {len(names)}; names counts"
@@ -127,10 +160,11 @@ def _yaml_splits(
 
 def listed_names(value: Any) -> tuple[str, ...] | None:
     """A list, or a map from id to name (a hole is named by its number)."""
+    items = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, (list, dict)) or any(isinstance(one, (list, dict)) for one in items):
+        return None
     if isinstance(value, list):
         return tuple(str(name).strip() for name in value)
-    if not isinstance(value, dict):
-        return None
     by_id = {int(k): str(v).strip() for k, v in value.items() if str(k).isdecimal()}
     if len(by_id) != len(value) or max(by_id, default=0) > 100_000:
         return None

@@ -72,7 +72,8 @@ def test_the_least_card(text, tmp_path: Path) -> None:
         ("root: $NO_SUCH_VARIABLE_/x", "environment variable NO_SUCH_VARIABLE_, which is not set"),
         ("root: .\nformat: vocc", "format is 'vocc', expected one of auto, voc, coco, yolo, csv"),
         ("root: .\nval: 1.5", "val is '1.5', expected a share"),
-        ("root: .\nval: yes", "val is 'True', expected a share"),
+        ("root: .\nval: yes", "val is 'yes', expected a share"),
+        ("root: .\nval: 0.2\nval: 0.3", "'val' is given twice"),
         ("root: .\nval: 0.2\nsplits: {train: a, val: b}", "val is given twice"),
         ("root: .\nseed: -1", "seed is '-1', expected a whole number"),
         ("root: .\nfirst_pixel: 2", "first_pixel is '2', expected 0 or 1"),
@@ -97,6 +98,11 @@ def test_mistakes_name_the_card_and_the_key(text, content: str, message: str) ->
         read_card(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_words_that_yaml_takes_for_truth_are_names(text) -> None:
+    card = read_card(text("card.yaml", "root: .\nclasses: [yes, no, on, off]\n"))
+    assert card.classes.names == ("yes", "no", "on", "off")
 
 
 def test_data_yaml_of_yolo_is_a_card_too(text, tmp_path: Path) -> None:

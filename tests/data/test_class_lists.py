@@ -80,3 +80,33 @@ def test_a_blank_line_is_a_class_without_a_name(tmp_path: Path, picture, text) -
     assert names_of(tmp_path) == {"1": ["1", "dog"]}
     (problem,) = read(tmp_path).problems
     assert str(problem) == "classes.txt, line 2: is blank, so class 1 has no name; it is called '1'"
+
+
+def test_a_yaml_far_down_counts(tmp_path: Path, picture, text) -> None:
+    picture("a/b/set/train/1.jpg")
+    text("a/b/set/train/1.txt", "0 0.5 0.5 0.2 0.2\n")
+    text("a/b/set/data.yaml", "names: [no]\n")
+    assert read(tmp_path).class_names == ("no",)
+
+
+def test_a_data_yaml_that_cannot_be_read_is_told(tmp_path: Path, picture, text) -> None:
+    picture("1.jpg")
+    text("1.txt", "0 0.5 0.5 0.2 0.2\n")
+    text("data.yaml", "names: [a]\nnames: [b]\n")
+    text("other.yaml", "names: [")
+    told = [p for p in read(tmp_path).problems if p.kind == "bad-label-file"]
+    assert [p.where for p in told] == ["data.yaml"]
+    assert "'names' is given twice" in told[0].message
+
+
+def test_names_in_lists_of_lists_are_refused_without_writing_them_out(
+    tmp_path: Path, picture, text
+) -> None:
+    picture("1.jpg")
+    text("1.txt", "0 0.5 0.5 0.2 0.2\n")
+    rows = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10 if n else ['x'])}]" for n in range(12)]
+    text("data.yaml", "\n".join([*rows, "names: *a11"]))  # 10^11 names, if it were written out
+    told = [p.message for p in read(tmp_path).problems if p.kind == "class-names"]
+    assert len(told) == 1
+    assert "expected a list or a map id: name" in told[0]
+    assert len(told[0]) < 200
