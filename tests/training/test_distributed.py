@@ -31,7 +31,7 @@ SMALL = {
     **{"weights": "none", "width": 0.35, "size": 96, "batch": 2, "epochs": 4.0},
     **{"precision": "32", "bn": "frozen"},
 }
-SGD = {"optimiser": "sgd", "lr": 0.1, "head_lr": 0.1}
+SGD = {"optimiser": "sgd", "lr": 0.1, "head_lr": 0.1, "weight_decay": 0.05}
 STEPS = 12  # 12 pictures, 4 epochs, 2 x 2 a step
 TOLERANCE = 1e-4  # of losses and weights, relative: sums are ordered otherwise
 
