@@ -127,6 +127,8 @@ def open_card(data: str | Path) -> Card:
     What is there under that path comes before a card of that name. Raises DetectorError where there
     is neither, and for a card that is wrong.
     """
+    if not str(data):
+        raise DetectorError("no data named; expected a data card or a folder")
     path = Path(data)
     if not path.exists():
         called = card_file(path)

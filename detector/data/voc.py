@@ -38,7 +38,7 @@ def read_voc(tree: Tree, pictures: PictureIndex, first_pixel: int | None = None)
             continue
         path = found.picture_of(xml, text_of(root, "filename"))
         boxes = read_boxes(root, path or xml, tree.show(xml), found.problems)
-        drawn = root.find("object") is not None
+        drawn = root.find(".//object") is not None
         if path and found.add(xml, path, boxes, read_size(root), drawn):
             folders.setdefault(xml.parent, []).append(path)
     for folder, paths in folders.items():

@@ -23,7 +23,7 @@ _TRUE = frozenset({"1", "true", "yes"})
 def read_boxes(root: ET.Element, path: Path, where: str, problems: list[Problem]) -> list[Box]:
     """The objects that have a name and four numbers, as these stand; the others are problems."""
     boxes = []
-    for number, node in enumerate(root.findall("object"), start=1):
+    for number, node in enumerate(root.iter("object"), start=1):
         place = f"{where}, object {number}"
         try:
             name = text_of(node, "name")

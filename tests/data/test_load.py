@@ -96,6 +96,11 @@ def test_a_yaml_of_yolo_that_lies_elsewhere(
         load_splits(here)
 
 
+def test_no_name_is_not_this_folder() -> None:
+    with pytest.raises(DetectorError, match="no data named"):
+        open_card("")
+
+
 def test_a_folder_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my.mangoes").mkdir()
     monkeypatch.chdir(tmp_path / "my.mangoes")

@@ -28,6 +28,15 @@ def test_xml_beside_the_picture_keeps_its_edges(tmp_path: Path, picture, text, v
     assert dataset.problems == ()
 
 
+def test_objects_in_a_list_of_their_own(tmp_path: Path, picture, text, voc_xml) -> None:
+    picture("a.jpg")
+    xml = voc_xml(("cat", 1, 2, 30, 40), ("dog", 5, 5, 9, 9))
+    text(
+        "a.xml", xml.replace("<object>", "<objects><object>", 1).replace("</ann", "</objects></ann")
+    )
+    assert [len(example.labels) for example in read(tmp_path).examples] == [2]
+
+
 def test_devkit_counts_from_one_and_has_lists(tmp_path: Path, picture, text, voc_xml) -> None:
     for name in ("1", "2", "3"):
         picture(f"VOC2007/JPEGImages/{name}.jpg")
