@@ -115,7 +115,8 @@ def _category_names(
 
 def _name(value: object) -> str:
     """A category's name; some converters write numbers."""
-    return str(value).strip() if isinstance(value, str) or type(value) is int else ""
+    named = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    return str(value).strip() if named else ""
 
 
 def _annotation(annotation: Any, names: dict[str, str]) -> tuple[str, Box]:

@@ -23,8 +23,9 @@ from detector.data.tree import PictureIndex, Tree, decode_text, read_text
 from detector.errors import DetectorError
 
 SUFFIXES = (".csv", ".tsv")
-# Lower case, only letters and digits: 'X_min' and 'x min' are 'xmin'. Of two columns of one meaning
-# the one whose spelling stands first here is read: a number beside a file name is no name.
+# Lower case, only letters and digits: 'X_min' and 'x min' are 'xmin'. Of two columns for pictures
+# the one whose spelling stands first here is read: a number beside a file name is no name. Of two
+# of any other meaning it is the one further left.
 _COLUMNS = {
     "filename": ("filename", "file", "imagename", "imagepath", "path", "image", "img", "imageid"),
     "class": ("class", "classname", "label", "labelname", "category", "name"),
@@ -76,7 +77,11 @@ def _columns(line: str, delimiter: str) -> dict[str, int]:
         name: [plain.index(spelling) for spelling in spellings if spelling in plain]
         for name, spellings in _COLUMNS.items()
     }
-    return {name: places[0] for name, places in known.items() if places}
+    return {
+        name: places[0] if name == "filename" else min(places)
+        for name, places in known.items()
+        if places
+    }
 
 
 def read_csv(tree: Tree, path: Path, pictures: PictureIndex) -> Dataset:

@@ -220,3 +220,9 @@ def test_other_separators(tmp_path: Path, picture, text, name: str, content: str
         assert dataset.examples[0].xyxy.tolist() == [[1, 2, 3.5, 4]]
         assert dataset.class_names == ("cat",)
         assert dataset.problems == ()
+
+
+def test_of_two_columns_for_the_class_the_left_one_counts(tmp_path: Path, picture, text) -> None:
+    picture("a.jpg")
+    text("l.csv", "filename,name,class,xmin,ymin,xmax,ymax\na.jpg,cat,0,1,1,20,20\n")
+    assert read(tmp_path).class_names == ("cat",)
