@@ -73,7 +73,9 @@ def test_what_a_run_leaves(made):
     for name in LEFT:
         assert (folder / name).stat().st_size > 0, name
     assert not list(folder.glob(".*"))
-    assert done.stdout.splitlines()[-1] == "detector demo --model runs/squares/model.onnx"
+    assert (
+        done.stdout.splitlines()[-1] == f"python {ROOT / 'demo.py'} --model runs/squares/model.onnx"
+    )
     assert re.search(r"class \d.*box \d.*pictures/s.*left", done.stderr)
     assert "Traceback" not in done.stderr
 
@@ -109,7 +111,7 @@ def test_the_report_needs_nothing_but_itself(made):
     folder, _ = made
     page = (folder / "report.html").read_text()
     assert page.count("<svg") >= 1
-    for text in ("model-int8.onnx", "detector demo --model", "detector train --data"):
+    for text in ("model-int8.onnx", "demo.py --model", "detector train --data"):
         assert text in page
     assert not re.search(r"""(?:src|href)=["']https?://""", page)
 
@@ -289,7 +291,7 @@ def test_help_needs_no_torch():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)  # minutes go into int8 where it loses more than it may
+@pytest.mark.timeout(900)
 def test_raccoons(tmp_path):
     """A short run on real pictures ends with files that find raccoons."""
     if not (SHARED / "raccoon").is_dir():

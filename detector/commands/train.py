@@ -52,16 +52,9 @@ class Train(Settings):
         """The same in this process, which may be one of several that train together."""
         from detector.training import distributed, launch, plan, run
         from detector.training.finish import finish
-        from detector.training.folder import (
-            claim,
-            clear_parts,
-            read_command,
-            run_folder,
-            write_settings,
-        )
+        from detector.training.folder import claim, clear_parts, run_folder, write_settings
         from detector.training.mishaps import resumable
 
-        command = ["detector", "train", *_words()]
         with distributed.together(machine):
             data = run.load(settings)
             folder = self.resume or run_folder(self.out, self.name, data.name)
@@ -71,7 +64,7 @@ class Train(Settings):
                 if self.overwrite:
                     run.try_start(settings, data, folder)
                 claim(folder, overwrite=self.overwrite)
-                write_settings(folder, settings, shlex.join(command))
+                write_settings(folder, settings, shlex.join(["detector", "train", *_words()]))
             elif launch.is_first():
                 clear_parts(folder)
             distributed.wait()  # or others might look into a folder that is not claimed yet
@@ -79,7 +72,7 @@ class Train(Settings):
                 pace = run.train(settings, machine, folder, data)
         if launch.is_first():
             with resumable(folder, run.say):
-                print(finish(settings, folder, data, pace, shlex.join(read_command(folder))))
+                print(finish(settings, folder, data, pace))
         return 0
 
     def _settings(self) -> Settings:

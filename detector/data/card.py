@@ -152,15 +152,12 @@ def _yolo_card(path: Path, content: dict[Any, Any]) -> Card:
     if names is None:
         raise DetectorError(f"{path}: names is no list and no map id: name")
     parts = {key: content[key] for key in ("train", "val", "test") if content.get(key)}
-    splits = _splits(parts, f"{path}")
-    if not all((there / place).exists() for place in splits.get("test", ())):
-        del splits["test"]  # many a file names one that nobody has; nothing is learned from it
     return Card(
         path=path,
         root=there,
         name=path.stem,
         format="yolo",
-        splits=splits,
+        splits=_splits(parts, f"{path}"),
         classes=Classes(names=names),
     )
 

@@ -213,13 +213,13 @@ def _without_unlisted(part: Dataset, used: Container[Path]) -> Dataset:
     return replace(part, problems=problems)
 
 
-def read_splits(folder: Folder, splits: Splits) -> dict[str, Dataset]:
+def read_splits(folder: Folder, splits: Splits, whole: Dataset | None = None) -> dict[str, Dataset]:
     """The pictures that lists, subfolders or label files name, in this order, split by split.
 
     Lists and subfolders choose from the whole folder, which is read once, so their class names are
-    the whole folder's. Raises DetectorError for a source that is none of these.
+    the whole folder's. whole: that, where it has been read. Raises DetectorError for a source that
+    is none of these.
     """
-    whole: Dataset | None = None
     found = {}
     for name, sources in splits.items():
         parts = []

@@ -188,7 +188,7 @@ def _read(card: Card, folder: Folder) -> dict[str, Dataset]:
 def _with_rest(folder: Folder, sources: Splits) -> dict[str, Dataset]:
     """'train' is what no split names, as where `test/` lies beside `images/`; else all there is."""
     whole = read_all(folder)
-    parts = read_splits(folder, sources)
+    parts = read_splits(folder, sources, whole)
     used = {example.path for part in parts.values() for example in part.examples}
     rest = tuple(example for example in whole.examples if example.path not in used)
     if not (used and rest):

@@ -63,7 +63,10 @@ def label_files(tree: Tree) -> list[Path]:
 
 def head_of(tree: Tree, pictures: PictureIndex) -> YoloHead:
     """What names the classes of all label files, and the splits of data.yaml."""
-    texts = label_files(tree)
+    return _head(tree, pictures, label_files(tree))
+
+
+def _head(tree: Tree, pictures: PictureIndex, texts: Sequence[Path]) -> YoloHead:
     return read_head(tree, {path.parent for path in texts if pictures.by_stem(path.stem)})
 
 
@@ -73,10 +76,11 @@ def read_yolo(tree: Tree, pictures: PictureIndex) -> Dataset:
     A picture's label is the file of its stem that is nearest: `images/a/1.jpg` has
     `labels/a/1.txt`, else beside it. Sizes come from the pictures: fractions mean nothing without.
     """
-    head = head_of(tree, pictures)
+    texts = label_files(tree)
+    head = _head(tree, pictures, texts)
     problems = list(head.problems)
     labels: dict[str, list[Path]] = {}
-    for path in label_files(tree):
+    for path in texts:
         labels.setdefault(fold(path.stem), []).append(path)
     own = {picture: _own_labels(picture, labels, pictures) for picture in pictures.pictures}
     _, strangers = split_unlabelled(tree, own, (path for path, mine in own.items() if mine))
@@ -91,13 +95,12 @@ def read_yolo(tree: Tree, pictures: PictureIndex) -> Dataset:
             labelled.append(item)
     used = {path for mine in own.values() for path in mine}
     folders = {path.parent for path in used}
-    for path in label_files(tree):
+    for path in texts:
         if path not in used and (path.parent in folders or "labels" in tree.show(path).split("/")):
             message = f"no picture '{path.stem}.*' found; left out"
-            if heic := [
-                p for p in pictures.by_stem(path.stem) if p.suffix.lower() in HEIC_SUFFIXES
-            ]:
-                message = f"{heic[0].name} cannot be decoded here; save it as JPEG; left out"
+            here = pictures.by_stem(path.stem)
+            if heic := next((p for p in here if p.suffix.lower() in HEIC_SUFFIXES), None):
+                message = f"{heic.name} cannot be decoded here; save it as JPEG; left out"
             problems.append(Problem("label-without-picture", tree.show(path), message, path))
     names = head.names
     if names is None:

@@ -14,7 +14,7 @@ import onnx
 
 from detector import metadata
 from detector.data.account import counted, listed
-from detector.data.example import Dataset, Example
+from detector.data.example import Dataset
 from detector.data.split import thinned
 from detector.errors import DetectorError
 from detector.export.fine_tune import fine_tune
@@ -26,7 +26,6 @@ from detector.export.restore import int8_layers, restore
 from detector.export.sensitivity import Batches, ranked
 
 CALIBRATION, HELD, RANKED = 300, 200, 12  # pictures, at most
-FEW = 20  # boxes held back, below which a single one moves AP by many times the drop
 
 SEVERAL = 0.2  # of the layers: from there on, float costs size and time that one would notice
 
@@ -111,8 +110,7 @@ def quantize_to_drop(
     """The int8 form of a float model file that loses at most max_drop AP on held-back pictures.
 
     Where all layers in int8 lose more, they learn on `views` views (0 for none), at most `batch` at
-    once, and where that is not enough, layers go back into float; not with fewer than FEW boxes to
-    tell by. train: labelled pictures like
+    once, and where that is not enough, layers go back into float. train: labelled pictures like
     those in use, called `name`; a part calibrates, the rest decides. Those that the figure of merit
     is measured on are not to be among them. Raises DetectorError for files that cannot be quantised
     and when no picture can be read.
@@ -134,9 +132,6 @@ def quantize_to_drop(
     trial = Trial(path, note, held, held.average_precision(path), shown, max_drop, say)
     first = Attempts(plain, floats, trial)
     lost = first.drop_with(0)
-    if (boxes := _boxes(judging)) < FEW:
-        say(f"{counted(boxes, 'box')} held back cannot tell what int8 costs: no layer in float")
-        return first.file_with(0)
     made: Int8 | None = None
     if lost > max_drop and views:
         say(f"{_too_much(lost, trial)}: fine-tuning")
@@ -145,11 +140,6 @@ def quantize_to_drop(
     if made is None or len(made.kept) > SEVERAL * made.layers:  # the first may need fewer
         made = min(filter(None, (made, within_drop(first))), key=lambda one: len(one.kept))
     return replace(made, plain_drop=lost)
-
-
-def _boxes(examples: Sequence[Example]) -> int:
-    """How many boxes are wanted of a detector there."""
-    return sum(int((~example.ignore).sum()) for example in examples)
 
 
 def _better(learned: Attempts, lost: float) -> Int8 | None:

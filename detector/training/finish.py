@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from detector.export.int8_options import BATCH
 from detector.model.checkpoint import ModelCard
 from detector.training import artefacts
 from detector.training.callbacks import BEST, Pace
+from detector.training.folder import read_command
 from detector.training.history import read_curves
 from detector.training.options import Settings
 from detector.training.process import give_back
@@ -22,7 +24,7 @@ from detector.training.start import load_network
 CLASSES_NAMED = 20
 
 
-def finish(settings: Settings, folder: Path, data: Data, pace: Pace, command: str) -> str:
+def finish(settings: Settings, folder: Path, data: Data, pace: Pace) -> str:
     """Write what a run leaves, from its best.ckpt; returns the command that tries it."""
     steps, seconds = pace.best_step, pace.clock.elapsed()
     give_back()  # what is next runs in other libraries
@@ -38,8 +40,10 @@ def finish(settings: Settings, folder: Path, data: Data, pace: Pace, command: st
         "threads": torch.get_num_threads(),
     }
     artefacts.write_metrics(folder, files, about)
-    demo = "python demo.py" if Path("demo.py").is_file() else "detector demo"
-    tried = f"{demo} --model {shlex.quote(str(folder / artefacts.FLOAT))}"
+    script = Path(sys.argv[0]).with_name("demo.py")  # beside train.py, where that was started
+    demo = ["python", str(script)] if script.is_file() else ["detector", "demo"]
+    tried = shlex.join([*demo, "--model", str(folder / artefacts.FLOAT)])
+    command = shlex.join(read_command(folder))
     facts = _facts(settings, data, card, steps, seconds)
     facts.update({file.path.name: file.int8.sentence() for file in files if file.int8})
     report = write_report(folder, data.name, (command, tried), facts, files, read_curves(folder))

@@ -30,7 +30,7 @@ def check(settings: Settings, machine: Machine) -> None:
         raise DetectorError("--epochs and --minutes: give one of them")
     if settings.sync_every > 1 and machine.world == 1:
         raise DetectorError(f"--sync-every {settings.sync_every}: give --devices, or leave it out")
-    check_norms(settings, whole=settings.weights not in ("none", "imagenet"))
+    check_norms(settings, whole=True)  # as far as can be told without the weights
     if machine.workers < -1:
         raise DetectorError(
             f"--workers {machine.workers}: expected 0 or more, or -1 for the default"
@@ -45,8 +45,8 @@ def check_norms(settings: Settings, *, whole: bool) -> None:
 
     whole: see `frozen_batch_norms`.
     """
-    held = frozen_batch_norms(settings, 0, whole=whole) and settings.head == "own"
-    if settings.batch == 1 and not held:
+    new = settings.weights in ("none", "imagenet") or settings.head != "own"
+    if settings.batch == 1 and (new or not frozen_batch_norms(settings, 0, whole=whole)):
         raise DetectorError("--batch 1: batch norms cannot learn from one picture; use 2 or more")
 
 

@@ -92,7 +92,6 @@ def test_what_loses_too_much_is_fine_tuned(tmp_path, monkeypatch, capsys, asked)
     monkeypatch.setenv("DETECTOR_CACHE", str(tmp_path / "cache"))
     made_up = iter(range(50, 36, -10)), iter(range(45, 60, 5))
     aps = [ap for each in made_up for ap in each]
-    monkeypatch.setattr("detector.export.verified.FEW", 0)  # six pictures may decide, here
     monkeypatch.setattr("detector.export.verified.rank", lambda int8, floats, names, trial: names)
     monkeypatch.setattr("detector.export.held.Held.average_precision", lambda *_: aps.pop(0))
     card = few_raccoons(tmp_path, "[raccoon]")

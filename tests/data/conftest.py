@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from file_server import NAPS, Server
 
 MakePicture = Callable[..., Path]
 MakeText = Callable[..., Path]
@@ -65,6 +66,15 @@ def voc_xml() -> Callable[..., str]:
         return f"<annotation>{''.join(parts)}{extra}</annotation>"
 
     return make
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server of files that misbehaves when told to."""
+    NAPS.clear()
+    running = Server()
+    yield running
+    running.close()
 
 
 @pytest.fixture

@@ -30,6 +30,19 @@ def data(tmp_path: Path, picture: MakePicture, text: MakeText, voc_xml: Callable
     return tmp_path / "data"
 
 
+@pytest.fixture
+def fix(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[[], tuple[int, list[str]]]:
+    """fix() -> exit code and lines of a check that writes `fixed`."""
+
+    def run() -> tuple[int, list[str]]:
+        code, out, _ = exit_of(["check", data, "--fix", tmp_path / "fixed"], capsys)
+        return code, out.splitlines()
+
+    return run
+
+
 def example(*boxes: tuple[float, ...]) -> Example:
     count = len(boxes)
     xyxy = np.array(boxes, np.float32).reshape(-1, 4)
@@ -52,46 +65,37 @@ def test_boxes_that_clipping_makes_one_or_nothing() -> None:
     assert mend_boxes(example(), (320, 240), Counter())[0] == []
 
 
-def test_what_reading_left_out_is_counted(
-    data: Path,
-    tmp_path: Path,
-    picture: MakePicture,
-    text: MakeText,
-    voc_xml: Callable[..., str],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_what_reading_left_out_is_counted(fix, tmp_path: Path, picture, text, voc_xml) -> None:
     good = ("cat", 5, 5, 40, 30)
     text("data/train/train0.xml", voc_xml(good, ("", 9, 9, 50, 40)))
     text("data/train/train1.xml", voc_xml(good, ("cat", "x", 9, 50, 40), ("cat", 1, 2, 3, "")))
     text("data/train/stray.xml", voc_xml(good))
     picture("data/more/more0.jpg")
     text("data/more/more0.xml", voc_xml(good))
-    _, out, _ = exit_of(["check", data, "--fix", tmp_path / "fixed"], capsys)
+    _, out = fix()
     for line in (
         "      3 labels left out that are no box",
         "      1 label files or rows left out that have no picture",
         "      1 labelled pictures left out that are in no split",
     ):
-        assert line in out.splitlines()
-    assert "nothing had to be mended" not in out
-    assert "cannot be trained on" not in out
+        assert line in out
+    assert "nothing had to be mended" not in "".join(out)
+    assert "cannot be trained on" not in "".join(out)
     content = json.loads((tmp_path / "fixed/annotations/instances_train.json").read_text())
     assert len(content["annotations"]) == 4
 
 
 @pytest.mark.parametrize("fault", ["copies", "cut"])
-def test_a_copy_that_cannot_be_trained_on_is_called_so(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str
-) -> None:
+def test_a_copy_that_cannot_be_trained_on_is_called_so(fix, data: Path, fault: str) -> None:
     empty = "train" if fault == "copies" else "val"
     for path in list((data / empty).glob("*.jpg")):
         if fault == "copies":
             shutil.copy(data / "val" / "val0.jpg", path)
         else:
             path.write_bytes(path.read_bytes()[:-200])
-    code, out, _ = exit_of(["check", data, "--fix", tmp_path / "fixed"], capsys)
+    code, out = fix()
     assert code == 1
-    last = out.splitlines()[-1]
+    last = out[-1]
     assert last.startswith("this copy cannot be trained on: ")
     assert f"{empty} holds no pictures" in last
     assert "val: 0.2 in a card" in last

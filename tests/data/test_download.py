@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,6 @@ from file_server import CONTENT, NAPS, QUICK, Server, names_in, sha
 
 from detector.data.download import Unreachable, download
 from detector.errors import DetectorError
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    NAPS.clear()
-    running = Server()
-    yield running
-    running.close()
 
 
 def test_a_plain_download(server: Server, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import shutil
 import socket
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,14 +18,6 @@ from file_server import NAPS, QUICK, Server, names_in, sha
 from detector.data.card import Card, Download
 from detector.data.fetch import fetch
 from detector.errors import DetectorError
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    NAPS.clear()
-    running = Server()
-    yield running
-    running.close()
 
 
 def make_tar(name: str, data: bytes) -> bytes:

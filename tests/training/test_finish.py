@@ -46,6 +46,6 @@ def test_a_runs_seconds_are_those_of_its_training_with_what_went_before_a_stop(
         now[0] += trained
     nothing = Dataset((), ("square",))
     pace = Pace(clock, times=1, patience=0)
-    finish.finish(Settings(), tmp_path, Data("squares", nothing, nothing), pace, "train")
+    finish.finish(Settings(), tmp_path, Data("squares", nothing, nothing), pace)
     assert json.loads((tmp_path / "metrics.json").read_text())["seconds"] == 100 + trained
     assert facts["time"] == ("2:30" if trained else "1:40")

@@ -1,5 +1,10 @@
 """What a run works out for itself."""
 
+from contextlib import nullcontext
+
+import pytest
+
+from detector.errors import DetectorError
 from detector.training import plan
 from detector.training.options import Machine, Settings
 
@@ -17,6 +22,23 @@ def test_measuring_never_takes_more_than_a_tenth():
     assert plan.measurements(60, 16, 40) == 4
     assert plan.measurements(60, 16, 5000) == 1
     assert plan.measurements(0, 16, 40) == 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "whole", "fits"),
+    [
+        ({}, True, True),
+        ({}, False, False),  # a narrower network than the weights'
+        ({"bn": "frozen"}, False, True),
+        ({"bn": "trained"}, True, False),
+        ({"bn": "frozen", "weights": "none"}, True, False),
+        ({"head": "ssd"}, True, False),
+    ],
+)
+def test_one_picture_a_step_needs_norms_that_are_kept(changes, whole, fits):
+    with nullcontext() if fits else pytest.raises(DetectorError, match="from one picture"):
+        plan.check_norms(Settings(batch=1, **changes), whole=whole)
+    plan.check_norms(Settings(batch=2, **changes), whole=whole)
 
 
 def test_when_batch_norms_are_frozen():
