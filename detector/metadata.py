@@ -19,6 +19,7 @@ FORMAT = "detector/1"
 _GRAPH, _OPSET, _METADATA = 7, 8, 14
 TOP_K = 100  # as many as COCO's AP looks at, of a class
 MAX_TOP_K = 10_000
+_LIMITS = ("score", "iou", "top_k", "vote")
 _HIGHEST_FIELD = 40  # anything far above is no ModelProto
 
 
@@ -27,8 +28,8 @@ class Metadata:
     """What the runtime needs to know of a model file.
 
     class_names: K names in label order. input_size: the side in pixels it was trained at.
-    score, iou, top_k: to use when the user names none: thresholds, 0..1, and how many detections a
-    picture has at most.
+    score, iou, top_k, vote: to use when the user names none: thresholds, 0..1, how many detections
+    a picture has at most, and how far others move them (`detector.detections.Limits`).
     precision: "float16", "float32" or "int8" storage. notes: everything else the file says.
     """
 
@@ -39,6 +40,7 @@ class Metadata:
     precision: str
     notes: Mapping[str, str]
     top_k: int = TOP_K
+    vote: float = 0.0
 
 
 def describe(
@@ -49,6 +51,7 @@ def describe(
     iou: float = 0.6,
     precision: str = "float16",
     top_k: int = TOP_K,
+    vote: float = 0.0,
 ) -> dict[str, str]:
     """The metadata a model file must carry, as strings."""
     return {
@@ -59,6 +62,7 @@ def describe(
         "iou": str(iou),
         "precision": precision,
         **({} if top_k == TOP_K else {"top_k": str(top_k)}),
+        **({"vote": str(vote)} if vote else {}),
     }
 
 
@@ -108,7 +112,7 @@ def _parse(path: Path, props: dict[str, str]) -> Metadata:
         names = json.loads(props["class_names"])
         if not (isinstance(names, list) and names and all(isinstance(n, str) for n in names)):
             raise ValueError("class_names is not a list of names")
-        known = {"format", "class_names", "input_size", "score", "iou", "precision", "top_k"}
+        known = {"format", "class_names", "input_size", "precision", *_LIMITS}
         return Metadata(
             class_names=tuple(names),
             input_size=int(props["input_size"]),
@@ -117,6 +121,7 @@ def _parse(path: Path, props: dict[str, str]) -> Metadata:
             precision=props["precision"],
             notes={k: v for k, v in props.items() if k not in known},
             top_k=_count(props.get("top_k", str(TOP_K))),
+            vote=_fraction({"vote": "0", **props}, "vote"),
         )
     except KeyError as error:
         raise DetectorError(

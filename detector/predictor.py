@@ -17,7 +17,7 @@ import numpy.typing as npt
 from detector import metadata
 from detector.cpu import has_int8_dot, usable_cores
 from detector.cutting import MAX_TILES
-from detector.detections import Detections, select
+from detector.detections import Detections, Limits, select
 from detector.engine import Outputs, load_engine
 from detector.errors import DetectorError
 from detector.images import as_bgr, read_image
@@ -59,7 +59,8 @@ class Detector:
     tiles: for small objects in large pictures, look also at overlapping parts, so many along the
     longer side; 1 for none. score, iou: thresholds in 0..1, default the model's own. classes: names
     to look for, default (or none) all. top_k: at most so many detections a picture, default
-    the model's own, mostly 100. threads: cores to use, 0 for all. streams: inferences to run side
+    the model's own, mostly 100. vote: how far the others move those (`detector.detections.Limits`),
+    default the model's own. threads: cores to use, 0 for all. streams: inferences to run side
     by side when several threads call `detect_timed`; with tiles always as many as cores.
 
     Raises DetectorError for any of these that makes no sense, naming what would.
@@ -76,6 +77,7 @@ class Detector:
         iou: float | None = None,
         classes: Sequence[str] | None = None,
         top_k: int | None = None,
+        vote: float | None = None,
         threads: int = 0,
         streams: int = 1,
         scales: Sequence[int] | None = None,
@@ -89,6 +91,7 @@ class Detector:
         self.iou = in_unit("iou", self.metadata.iou if iou is None else iou)
         shown = self.metadata.top_k if top_k is None else top_k
         self.top_k = in_range("top_k", shown, 1, metadata.MAX_TOP_K)
+        self.vote = in_unit("vote", self.metadata.vote if vote is None else vote)
         self._columns = _columns(self.class_names, classes)
         native = self.metadata.input_size
         self.sizes, self.tiles = _sizes(size, scales, native), _count_of_tiles(tiles, scales)
@@ -169,9 +172,7 @@ class Detector:
             scores,
             frame_bgr.shape[:2],
             self.class_names,
-            threshold,
-            self.iou,
-            self.top_k,
+            Limits(threshold, self.iou, self.top_k, self.vote),
             self._columns,
         )
         done = time.perf_counter()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.detections import _CHUNK, Detections, nms, select
+from detector.detections import _CHUNK, LEAST_VOTE, Detections, Limits, nms, select, voted
 
 NAMES = ("person", "cat", "xoài")
 
@@ -111,16 +111,77 @@ def test_select():
         np.float32,
     )
     scores = np.array([[0.9, 0.1, 0.6], [0.8, 0.0, 0.0], [0.0, 0.7, 0.0], [1, 1, 1]], np.float32)
-    found = select(boxes, scores, (50, 100), NAMES, 0.5, 0.5, 10)
+    found = select(boxes, scores, (50, 100), NAMES, Limits(0.5, 0.5, 10))
     assert found.names == ["person", "cat", "xoài"], "two names for one box, none outside"
     np.testing.assert_allclose(found.xyxy[0], [10, 10, 50, 30])
     np.testing.assert_allclose(found.xyxy[1], [0, 25, 50, 50], err_msg="clipped to the frame")
-    only = select(boxes, scores, (1, 1), NAMES, 0.5, 0.5, 10, np.array([1, 2]))
+    only = select(boxes, scores, (1, 1), NAMES, Limits(0.5, 0.5, 10), np.array([1, 2]))
     assert only.names == ["cat", "xoài"]
     assert only.labels.tolist() == [1, 2]
     np.testing.assert_allclose(only.xyxy[1], boxes[0])
-    assert len(select(boxes, scores, (50, 100), NAMES, 0.5, 0.5, 1)) == 1
-    assert select(boxes[:0], scores[:0], (50, 100), NAMES, 0.5, 0.5, 1).xyxy.shape == (0, 4)
+    assert len(select(boxes, scores, (50, 100), NAMES, Limits(0.5, 0.5, 1))) == 1
+    assert select(boxes[:0], scores[:0], (50, 100), NAMES, Limits(0.5, 0.5, 1)).xyxy.shape == (0, 4)
+
+
+def voted_by_hand(xyxy, scores, labels, kept, spread):
+    """One box, one side and one voter at a time."""
+    boxes = xyxy.astype(np.float64)
+    for k in kept:
+        total, sums = 0.0, np.zeros(4)
+        for i in range(len(boxes)):
+            shared = float(overlap(boxes[i], boxes[k]))
+            if labels[i] == labels[k] and shared > 0:
+                vote = max(float(scores[i]), float(LEAST_VOTE))
+                vote *= np.exp(-((1 - shared) ** 2) / spread)
+                total, sums = total + vote, sums + vote * boxes[i]
+        yield sums / total
+
+
+@settings(max_examples=200, deadline=None)
+@given(candidates(), st.sampled_from([0.0, 0.3, 0.6, 1.0]), st.sampled_from([0.02, 0.05, 1.0]))
+def test_each_box_is_where_its_voters_say(found, iou, spread):
+    kept = nms(*found, iou, 100)
+    expected = np.array(list(voted_by_hand(*found, kept, spread))).reshape(-1, 4)
+    np.testing.assert_allclose(voted(*found, kept, spread), expected, atol=2e-4)
+
+
+def test_whom_a_vote_moves():
+    boxes = np.float32([[0, 0, 10, 10], [2, 0, 12, 10], [2, 0, 12, 10], [30, 30, 40, 40]])
+    scores, labels = np.float32([0.8, 0.4, 0.4, 0.5]), np.array([0, 0, 1, 0])
+    shown = voted(boxes, scores, labels, np.array([0, 2, 3]), 0.05)
+    vote = 0.4 * np.exp(-((1 - 8 / 12) ** 2) / 0.05)
+    expected = 2 * vote / (0.8 + vote)
+    np.testing.assert_allclose(shown[0], [expected, 0, 10 + expected, 10], rtol=1e-5)
+    np.testing.assert_array_equal(shown[1:], boxes[2:], "another class, and nobody near")
+    several = np.tile(boxes[:2], (150, 1))  # more than are moved at once
+    kept, ones = np.arange(300), np.zeros(300, np.int64)
+    again = voted(several, np.tile(scores[:2], 150), ones, kept, 0.05)
+    np.testing.assert_allclose(again[::2], np.tile(shown[:1], (150, 1)), rtol=1e-5)
+
+
+def test_select_moves_what_it_keeps_if_told_to():
+    boxes = np.float32([[0.1, 0.1, 0.5, 0.5], [0.12, 0.1, 0.52, 0.5], [0.14, 0.1, 0.54, 0.5]])
+    scores = np.float32([[0.9, 0, 0], [0.8, 0, 0], [0.4, 0, 0]])
+    still = select(boxes, scores, (100, 100), NAMES, Limits(0.5, 0.5, 10))
+    moved = select(boxes, scores, (100, 100), NAMES, Limits(0.5, 0.5, 10, vote=0.05))
+    np.testing.assert_allclose(still.xyxy, [[10, 10, 50, 50]])
+    assert moved.scores.tolist() == still.scores.tolist()
+    assert 10.5 < moved.xyxy[0, 0] < 11, "a weighted mean of 10 and 12; 14 is below the threshold"
+    none = select(boxes[:0], scores[:0], (100, 100), NAMES, Limits(0.5, 0.5, 10, vote=0.05))
+    assert none.xyxy.shape == (0, 4)
+
+
+def test_ten_thousand_voters():
+    rng = np.random.default_rng(3)
+    corner = rng.random((10_000, 2)) * 600
+    xyxy = np.hstack([corner, corner + 50]).astype(np.float32)
+    found = xyxy, rng.random(10_000).astype(np.float32), np.zeros(10_000, np.int64)
+    kept = nms(*found, 0.6, 100)
+    shown = voted(*found, kept, 0.05)
+    assert shown.shape == (100, 4)
+    assert 0.1 < np.abs(shown - xyxy[kept]).max() < 25
+    some = list(voted_by_hand(*found, kept[:2], 0.05))
+    np.testing.assert_allclose(shown[:2], some, atol=1e-2)
 
 
 def test_detections_pick_and_iterate():

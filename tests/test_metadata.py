@@ -53,7 +53,10 @@ def test_what_is_described_is_read(tmp_path):
 def test_a_model_of_crowds_says_how_many_to_show(tmp_path):
     crowds = metadata.describe(("cell",), 512, top_k=640)
     assert read(tmp_path, onnx_file(crowds)).top_k == 640
-    assert "top_k" not in GOOD  # as files were before
+    moving = metadata.describe(("cell",), 512, vote=0.05)
+    assert read(tmp_path, onnx_file(moving)).vote == 0.05
+    assert read(tmp_path, onnx_file(GOOD)).vote == 0
+    assert not {"top_k", "vote"} & set(GOOD)  # as files were before
 
 
 @pytest.mark.parametrize(("path", "precision"), [(COCO_FLOAT, "float16"), (COCO_INT8, "int8")])
@@ -123,6 +126,8 @@ def test_damaged_bytes_never_escape_as_anything_else(tmp_path_factory, data):
         ({"score": "nan"}, "score is nan"),
         ({"iou": "1.5"}, "iou is 1.5"),
         ({"top_k": "0"}, "top_k is 0"),
+        ({"vote": "1.5"}, "vote is 1.5, not in 0..1"),
+        ({"vote": "nan"}, "vote is nan, not in 0..1"),
         ({"top_k": "many"}, "damaged.*many"),
     ],
 )

@@ -17,6 +17,7 @@ from detector.predictor import COCO_FLOAT, COCO_INT8, choose_file, in_range, in_
         ({"iou": "half"}, "iou is 'half'"),
         ({"top_k": 0}, "top_k is 0; expected a whole number from 1"),
         ({"top_k": 2.5}, "top_k is 2.5"),
+        ({"vote": 2}, "vote is 2; expected a number from 0 to 1"),
         ({"size": 0}, "size is 0; expected a whole number from 96 to 1280"),
         ({"size": 95}, "size is 95"),
         ({"size": 4000}, "size is 4000"),

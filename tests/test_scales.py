@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector import Detector, DetectorError
-from detector.detections import select
+from detector.detections import Limits, select
 from detector.preprocess import to_batch
 from detector.scales import LEAST, MOST, in_order, merge, shares
 
@@ -71,7 +71,7 @@ def test_two_passes_are_the_two_alone_made_one(frame: np.ndarray, engine: str) -
         alone = Detector(size=side, precision="float", engine=engine).engine
         outputs.append(alone.infer(to_batch(frame, (side, side))))
     boxes, scores = merge(outputs, shares(both.sizes, 300))
-    expected = select(boxes, scores, frame.shape[:2], both.class_names, 0.3, both.iou, 100)
+    expected = select(boxes, scores, frame.shape[:2], both.class_names, Limits(0.3, both.iou, 100))
     found = both(frame)
     assert len(found) == len(expected) > 0
     np.testing.assert_allclose(found.xyxy, expected.xyxy, atol=1e-3)

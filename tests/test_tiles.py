@@ -16,7 +16,7 @@ from verbs import exit_of
 
 from detector import Detector, DetectorError
 from detector.cutting import Tile, cut
-from detector.detections import pairwise_iou, select
+from detector.detections import Limits, pairwise_iou, select
 from detector.engine import Outputs
 from detector.tiles import MARGIN, Tiles, in_frame, looks
 
@@ -210,7 +210,7 @@ def test_an_object_is_found_whole_wherever_it_lies(
     truth = np.array([[left, top, left + size, top + size]], np.float32)
     pixels = boxes * np.array([1200, 900] * 2, np.float32)
     assert pairwise_iou(pixels, truth).min() > 0.75  # a pixel of the whole is 4 of the frame
-    found = select(boxes, scores, (900, 1200), ("square", "none"), 0.5, 0.6, 100)
+    found = select(boxes, scores, (900, 1200), ("square", "none"), Limits(0.5, 0.6, 100))
     assert found.names == ["square"]
 
 

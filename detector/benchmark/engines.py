@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from detector import metadata
 from detector.cpu import usable_cores
-from detector.detections import Detections, select
+from detector.detections import Detections, Limits, select
 from detector.errors import DetectorError
 from detector.predictor import Detector, Timing, choose_file
 from detector.preprocess import to_batch
@@ -113,7 +113,7 @@ class OpenCvDetector:
         about = metadata.read(path)
         self.class_names = about.class_names
         self.size_hw = (side, side)
-        self.score, self.iou = score, about.iou
+        self.limits = Limits(score, about.iou, about.top_k, about.vote)
         cv2.setNumThreads(threads or usable_cores())
         try:
             self._net = cv2.dnn.readNetFromONNX(str(path))
@@ -140,7 +140,7 @@ class OpenCvDetector:
         boxes, scores = self.infer(batch)
         inferred = time.perf_counter()
         size_hw = frame_bgr.shape[:2]
-        found = select(boxes, scores, size_hw, self.class_names, self.score, self.iou, 100)
+        found = select(boxes, scores, size_hw, self.class_names, self.limits)
         done = time.perf_counter()
         seconds = (prepared - start, inferred - prepared, done - inferred)
         return found, Timing(*(1e3 * s for s in seconds))

@@ -164,11 +164,12 @@ def _draw_usual(
 ) -> None:
     labels = scores.argmax(1)
     best = scores.max(1)
-    (rows,) = np.nonzero(best >= like.score)
+    (rows,) = np.nonzero(best >= like.limits.score)
     height, width = frame.shape[:2]
     xyxy = boxes[rows] * np.array([width, height, width, height], np.float32)
     xywh = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], 1).astype(np.float64)
-    kept = cv2.dnn.NMSBoxesBatched(xywh, best[rows], labels[rows].astype(np.int32), 0.0, like.iou)  # type: ignore[arg-type]
+    classes = labels[rows].astype(np.int32)
+    kept = cv2.dnn.NMSBoxesBatched(xywh, best[rows], classes, 0.0, like.limits.iou)  # type: ignore[arg-type]
     for k in kept:
         x1, y1, x2, y2 = (int(v) for v in xyxy[k])
         text = f"{like.class_names[labels[rows[k]]]} {best[rows[k]]:.0%}"

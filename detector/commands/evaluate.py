@@ -96,7 +96,7 @@ def load_model(options: ModelOptions) -> Model:
     finder = replace(options, score=score).load(streams=streams)
     title = f"{finder.path.name} at {finder.at}, {finder.engine.description}"
     key = [finder.sizes, finder.engine.description, score, finder.iou, finder.top_k]
-    key += [options.classes, options.tiles]
+    key += [options.classes, options.tiles, finder.vote]
     trained_on = finder.metadata.notes.get("trained_on", "")
     return Model(finder, finder.path, title, key, finder.engine.parallel, trained_on)
 
@@ -117,10 +117,16 @@ def _torch_model(options: ModelOptions, score: float) -> Model:
     network, card = load_network(path)
     iou = NMS_IOU if options.iou is None else options.iou
     finder = TorchDetector(
-        network, card, options.fixed_size(), score=score, iou=iou, top_k=options.top_k
+        network,
+        card,
+        options.fixed_size(),
+        score=score,
+        iou=iou,
+        top_k=options.top_k,
+        vote=options.vote,
     )
     title = f"{path.name} at {finder.size_hw[1]} px, {finder.description}"
-    key = [finder.size_hw, finder.description, score, iou, finder.top_k]
+    key = [finder.size_hw, finder.description, score, iou, finder.top_k, finder.vote]
     return Model(finder, path, title, key, 1, card.trained_on)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from detector.detections import Detections, select
+from detector.detections import Detections, Limits, select
 from detector.evaluation.run import SCORE
 from detector.metadata import describe
 from detector.model.anchors import anchors_cxcywh
@@ -36,6 +36,7 @@ class TorchDetector:
         score: float = SCORE,
         iou: float = NMS_IOU,
         top_k: int | None = None,
+        vote: float | None = None,
     ) -> None:
         own = card.input_size or model.anchors.native_size
         side = in_range("size", own if side is None else side, *SIZES)
@@ -44,6 +45,7 @@ class TorchDetector:
         self.model = model.eval()
         self.score, self.iou = score, iou
         self.top_k = card.top_k if top_k is None else top_k
+        self.vote = card.vote if vote is None else vote
         self._anchors = anchors_cxcywh(model.anchors, self.size_hw)
         self.description = f"torch {torch.__version__}, {torch.get_num_threads()} threads"
 
@@ -59,7 +61,7 @@ class TorchDetector:
         inferred = time.perf_counter()
         found = select(
             *(boxes, scores, frame_bgr.shape[:2], self.class_names),
-            *(self.score, self.iou, self.top_k),
+            Limits(self.score, self.iou, self.top_k, self.vote),
         )
         done = time.perf_counter()
         seconds = (prepared - start, inferred - prepared, done - inferred)

@@ -14,8 +14,7 @@ import torch
 from detector.data.example import Dataset
 from detector.detections import Detections, select
 from detector.evaluation.analyse import analyse
-from detector.evaluation.run import SCORE, Finder, detect_pictures
-from detector.evaluation.torch_detector import NMS_IOU
+from detector.evaluation.run import Finder, detect_pictures
 from detector.export.formats import Runner
 from detector.export.interface import Order
 from detector.model.anchors import anchors_cxcywh
@@ -101,7 +100,7 @@ def found_by(
     """A file's detections in a frame, NMS done here where the file does not do it."""
     names = order.card.class_names
     if order.outputs != "nms":
-        return select(*decoded(order, outputs), frame_hw, names, SCORE, NMS_IOU, 100)
+        return select(*decoded(order, outputs), frame_hw, names, order.limits())
     height, width = frame_hw[:2]
     boxes = np.asarray(outputs["boxes"], np.float32) * np.array(
         [width, height, width, height], np.float32
@@ -156,10 +155,9 @@ def _detections_apart(
     frame_hw: tuple[int, ...],
 ) -> tuple[float, float]:
     """The same of detections after NMS."""
-    names, limits = order.card.class_names, (order.score, order.iou, order.top_k)
     ours = found_by(order, outputs, frame_hw)
     boxes, scores = np.asarray(theirs[0], np.float32), np.asarray(theirs[1], np.float32)
-    expected = select(boxes, scores, frame_hw[:2], names, *limits)
+    expected = select(boxes, scores, frame_hw[:2], order.card.class_names, order.limits())
     # What lies as close as scores may differ to the threshold, or to the last of `top_k`, may be in
     # one of them only.
     lowest = [float(d.scores.min()) for d in (ours, expected) if len(d) == order.top_k]

@@ -13,7 +13,7 @@ import numpy as np
 from detector.data.augment import nearby_view
 from detector.data.example import Dataset, Example
 from detector.data.loading import Pictures
-from detector.detections import select
+from detector.detections import Limits, select
 from detector.evaluation.analyse import analyse
 from detector.evaluation.run import SCORE, Seen, collect, counted_by_ap
 from detector.export.frames import BUDGET, Frames, UInt8
@@ -47,13 +47,14 @@ class Held:
         """
         detector = Detector(model, score=SCORE)
         names = detector.class_names
-        limits = (SCORE, detector.iou, counted_by_ap(detector.top_k, len(names)))
+        most = counted_by_ap(detector.top_k, len(names))
+        limits = Limits(SCORE, detector.iou, most, detector.vote)
 
         def seen() -> Iterator[tuple[Example, Seen]]:
             whole = zip(self.data.examples, self.frames, self.frames.sizes_wh, strict=True)
             for example, frame, size_wh in itertools.chain(whole, self._nearby):
                 boxes, scores = detector.engine.infer(frame)
-                yield example, Seen(size_wh, select(boxes, scores, size_wh[::-1], names, *limits))
+                yield example, Seen(size_wh, select(boxes, scores, size_wh[::-1], names, limits))
 
         run = collect(seen(), names, self.data.class_names)
         return analyse(run.pictures, self.data.class_names, worst=0).figures["AP"]

@@ -19,6 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from detector import metadata
+from detector.detections import Limits
+from detector.evaluation.run import SCORE
+from detector.evaluation.torch_detector import NMS_IOU
 from detector.model.anchors import anchors_cxcywh
 from detector.model.boxes import CENTRE_VARIANCE, SIZE_VARIANCE
 from detector.model.checkpoint import ModelCard
@@ -77,16 +80,27 @@ class Order:
         planes /= 255
         return planes
 
+    def limits(self) -> Limits:
+        """Those that are inside the file, or that it is judged by where NMS is left to the host."""
+        if self.outputs == "nms":
+            return Limits(self.score, self.iou, self.top_k, self.card.vote)
+        return Limits(SCORE, NMS_IOU, metadata.TOP_K, self.card.vote)
+
     def described(self) -> dict[str, str]:
         """What a file says of itself, all strings: see `detector.metadata`."""
+        card = self.card
         fields = metadata.describe(
-            self.card.class_names, self.size, precision=self.precision, top_k=self.card.top_k
+            card.class_names,
+            self.size,
+            precision=self.precision,
+            top_k=card.top_k,
+            vote=card.vote,
         )
         for key in ("backbone", "trained_on", "licence", "source"):
-            fields[key] = str(getattr(self.card, key))
-        fields["alpha"] = str(self.card.alpha)
-        if self.card.head != "ssdlite":
-            fields["head"] = self.card.head
+            fields[key] = str(getattr(card, key))
+        fields["alpha"] = str(card.alpha)
+        if card.head != "ssdlite":
+            fields["head"] = card.head
         if self.plain:
             fields["format"] += f" with input {self.input}, outputs {self.outputs}"
         if self.outputs == "nms":

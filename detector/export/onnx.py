@@ -47,7 +47,7 @@ def build(order: Order, notes: Mapping[str, str]) -> onnx.ModelProto:
     if order.outputs != "raw":
         append_decoder(proto.graph, order.model.anchors, len(order.card.class_names))
     if order.outputs == "nms":
-        append_nms(proto.graph, order.score, order.iou, order.top_k)
+        append_nms(proto.graph, order.limits())
     if order.precision == "float16":
         store_float16(proto)
     helper.set_model_props(proto, {**order.described(), **notes})

@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,7 @@ import numpy.typing as npt
 
 from detector.data.example import Dataset
 from detector.errors import DetectorError
-from detector.evaluation.run import SCORE
-from detector.evaluation.torch_detector import NMS_IOU, TorchDetector
+from detector.evaluation.torch_detector import TorchDetector
 from detector.export.agree import (
     MOST_AP,
     MOST_PX,
@@ -124,11 +123,8 @@ def _write_anchors(path: Path, order: Order) -> None:
 
 def _in_torch(order: Order) -> TorchDetector:
     """The network as the files are judged: with the thresholds that they have inside."""
-    limits = (SCORE, NMS_IOU, 100)
-    if order.outputs == "nms":
-        limits = (order.score, order.iou, order.top_k)
-    score, iou, top_k = limits
-    return TorchDetector(order.model, order.card, order.size, score=score, iou=iou, top_k=top_k)
+    limits = asdict(order.limits())
+    return TorchDetector(order.model, order.card, order.size, **limits)
 
 
 def _put(folder: Path, out: Path) -> None:

@@ -1,7 +1,8 @@
 """Non-maximum suppression as ONNX nodes, for hosts that want finished detections.
 
 The same rules as `detector.detections.select`: boxes clipped to the frame, those without area left
-out, suppression within each class, the best `top_k` of all classes together.
+out, suppression within each class, the best `top_k` of all classes together, and a vote on where
+they lie.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import numpy as np
 from onnx import GraphProto, TensorProto, helper
 
+from detector.detections import LEAST_VOTE, Limits
 from detector.export.decoder import Nodes
 
 
-def append_nms(graph: GraphProto, score: float, iou: float, top_k: int) -> None:
+def append_nms(graph: GraphProto, limits: Limits) -> None:
     """Turn outputs `boxes`, `scores` of a graph into those of what is left after NMS, in place.
 
     Then `boxes` (D, 4) are xyxy in fractions of the frame, clipped to it, `scores` (D,) and
-    `labels` (D,) int64, best first, D at most `top_k`. score, iou: thresholds in 0..1.
+    `labels` (D,) int64, best first.
     """
     for node in graph.node:
         for i, name in enumerate(node.output):
@@ -29,26 +31,69 @@ def append_nms(graph: GraphProto, score: float, iou: float, top_k: int) -> None:
         "NonMaxSuppression",
         boxes,  # its rows are y, x, y, x, but overlap is the same with the axes swapped
         by_class,
-        g.const([top_k], np.int64),
-        g.const([iou], np.float32),
+        g.const([limits.top_k], np.int64),
+        g.const([limits.iou], np.float32),
         # It wants a score above the threshold, we one of at least that much.
-        g.const([np.nextafter(np.float32(score), np.float32(0))], np.float32),
+        g.const([np.nextafter(np.float32(limits.score), np.float32(0))], np.float32),
     )
     values = g.op("GatherND", by_class, picked)  # (D,); rows of `picked` are 0, label, anchor
     count = g.op("Shape", values)
-    most = g.op("Min", count, g.const([top_k], np.int64))
+    most = g.op("Min", count, g.const([limits.top_k], np.int64))
     best = f"{g.prefix}.best"
     graph.node.append(helper.make_node("TopK", [values, most], ["scores", best], name=best))
     rows = g.op("Gather", picked, best, axis=0)
-    g.op("Gather", rows, g.const(1, np.int64), axis=1, output="labels")
+    labels = g.op("Gather", rows, g.const(1, np.int64), axis=1, output="labels")
     anchor = g.op("Gather", rows, g.const(2, np.int64), axis=1)
     frame = g.op("Squeeze", boxes, g.const([0], np.int64))
-    g.op("Gather", frame, anchor, axis=0, output="boxes")
+    own = g.op("Gather", frame, anchor, axis=0, output="" if limits.vote else "boxes")
+    if limits.vote:
+        _append_vote(g, limits, own, frame, g.op("Gather", by_class, labels, axis=1))
     del graph.output[:]
     shapes: dict[str, list[str | int | None]] = {"boxes": ["found", 4], "scores": ["found"]}
     for name, shape in shapes.items():
         graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
     graph.output.append(helper.make_tensor_value_info("labels", TensorProto.INT64, ["found"]))
+
+
+def _append_vote(g: Nodes, limits: Limits, own: str, voters: str, scores: str) -> None:
+    """`boxes`, from those that are kept, (D, 4), and all of them: see `detector.detections.voted`.
+
+    voters: (A, 4). scores: (1, D, A), of each voter for the class of each box kept.
+    """
+    overlap = _overlap(g, own, voters)  # (D, A)
+    scores = g.op("Squeeze", scores, g.const([0], np.int64))
+    away = g.op("Sub", g.const(1.0), overlap)
+    near = g.op("Exp", g.op("Div", g.op("Mul", away, away), g.const(-limits.vote)))
+    votes = g.op("Mul", near, g.op("Max", scores, g.const(LEAST_VOTE)))
+    low = g.op("Less", scores, g.const(np.float32(limits.score)))  # no candidates
+    none = g.op("Or", low, g.op("LessOrEqual", overlap, g.const(0.0)))
+    votes = g.op("Where", none, g.const(0.0), votes)
+    total = g.op("ReduceSum", votes, g.const([1], np.int64), keepdims=1)
+    g.op("Div", g.op("MatMul", votes, voters), total, output="boxes")
+
+
+def _overlap(g: Nodes, a: str, b: str) -> str:
+    """Pairwise IoU of (D, 4) and (A, 4) xyxy: (D, A)."""
+    axis = g.const([1], np.int64)
+    a, b = g.op("Unsqueeze", a, axis), g.op("Unsqueeze", b, g.const([0], np.int64))
+    half = [g.const([v], np.int64) for v in (0, 2, 4, -1)]
+    corners = [
+        (g.op("Slice", x, half[0], half[1], half[3]), g.op("Slice", x, half[1], half[2], half[3]))
+        for x in (a, b)
+    ]
+    low = g.op("Max", corners[0][0], corners[1][0])
+    high = g.op("Min", corners[0][1], corners[1][1])
+    both = _area(g, low, high)
+    union = g.op("Sub", g.op("Add", *(_area(g, *pair) for pair in corners)), both)
+    return g.op("Div", both, g.op("Max", union, g.const(1e-9)))
+
+
+def _area(g: Nodes, low: str, high: str) -> str:
+    """Of boxes from their corners (..., 2): (...)."""
+    sides = g.op("Max", g.op("Sub", high, low), g.const(0.0))
+    # ReduceProd would do, but ONNX Runtime's makes a wrong shape of no boxes at all.
+    width, height = (g.op("Gather", sides, g.const(side, np.int64), axis=-1) for side in (0, 1))
+    return g.op("Mul", width, height)
 
 
 def _of_area(g: Nodes, boxes: str) -> str:

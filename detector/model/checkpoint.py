@@ -28,7 +28,7 @@ class ModelCard:
     `zoo.BACKBONES`. trained_on: the data, in words. licence: of the weights. source: where they
     come from. head: "ssdlite" or "ssd". anchors: None for the COCO models'. input_size: side in
     pixels to run at when the user names none; 0 for the anchors' native size. top_k: detections to
-    show of a picture, at most.
+    show of a picture, at most. vote: how far others move them (`detector.detections.Limits`).
     """
 
     class_names: tuple[str, ...]
@@ -41,10 +41,14 @@ class ModelCard:
     anchors: AnchorSpec | None = None
     input_size: int = 0
     top_k: int = TOP_K
+    vote: float = 0.0
 
 
 # Fields that came after the first weights files: written only where they say something.
-_LATER: dict[str, object] = {"head": "ssdlite", "anchors": None, "input_size": 0, "top_k": TOP_K}
+_LATER: dict[str, object] = {
+    **{"head": "ssdlite", "anchors": None, "input_size": 0},
+    **{"top_k": TOP_K, "vote": 0.0},
+}
 
 
 def build(card: ModelCard) -> SSDLite:
@@ -119,6 +123,8 @@ def _parse_card(text: str | None) -> ModelCard:
         raise ValueError(f"its card has input size {card.input_size!r}")
     if not (isinstance(card.top_k, int) and 1 <= card.top_k <= MAX_TOP_K):
         raise ValueError(f"its card has top_k {card.top_k!r}")
+    if not (isinstance(card.vote, (int, float)) and 0 <= card.vote <= 1):
+        raise ValueError(f"its card has vote {card.vote!r}")
     return card
 
 

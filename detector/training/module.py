@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from detector.detections import Detections, select
+from detector.detections import Detections, Limits, select
 from detector.evaluation.run import SCORE
 from detector.evaluation.torch_detector import NMS_IOU
 from detector.metadata import TOP_K
 from detector.model.anchors import anchors_cxcywh
 from detector.model.boxes import decode
-from detector.model.checkpoint import images_to_input
+from detector.model.checkpoint import ModelCard, images_to_input
 from detector.model.ssdlite import SSDLite
 from detector.training.blame import refuse, too_large
 from detector.training.distributed import ALONE, Peers
@@ -30,7 +30,7 @@ Judgement = Callable[[Sequence[Detections]], dict[str, float]]
 class Training(L.LightningModule):
     """Moves `model` towards `objective` by `recipe`, at the pace of `clock`.
 
-    class_names: in label order. fresh: modules with random weights, which get the head's learning
+    card: of the model. fresh: modules with random weights, which get the head's learning
     rate. side: of the input in pixels. held: batch norms that keep their statistics.
     judge: figures for the validation pictures' detections. explain: what a sample number shows, for
     the message when the loss breaks. peers: the processes that each step is shared with.
@@ -41,7 +41,7 @@ class Training(L.LightningModule):
     def __init__(
         self,
         model: SSDLite,
-        class_names: tuple[str, ...],
+        card: ModelCard,
         objective: Objective,
         recipe: Recipe,
         clock: Clock,
@@ -55,11 +55,11 @@ class Training(L.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)
-        self.class_names, self.objective, self.recipe = class_names, objective, recipe
-        self.clock, self.fresh, self.held = clock, fresh, held
+        self.class_names, self.limits = card.class_names, Limits(SCORE, NMS_IOU, TOP_K, card.vote)
+        self.objective, self.recipe, self.clock = objective, recipe, clock
+        self.fresh, self.held = fresh, held
         self.judge, self.explain, self.peers = judge, explain, peers
-        anchors = anchors_cxcywh(model.anchors, (side, side))
-        self.register_buffer("anchors", anchors, persistent=False)
+        self.register_buffer("anchors", anchors_cxcywh(model.anchors, (side, side)), False)
         self.found: list[Detections] = []
         self.seen: Batch | None = None
         self.train()  # Lightning leaves modes as they are
@@ -105,7 +105,7 @@ class Training(L.LightningModule):
         boxes = decode(offsets.float(), self.anchors).numpy()
         scores = torch.sigmoid(logits.float()).numpy()
         for b, s in zip(boxes, scores, strict=True):
-            self.found.append(select(b, s, (1, 1), self.class_names, SCORE, NMS_IOU, TOP_K))
+            self.found.append(select(b, s, (1, 1), self.class_names, self.limits))
 
     def on_validation_epoch_end(self) -> None:
         """Figures of all the detections."""

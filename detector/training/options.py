@@ -134,6 +134,9 @@ class Settings:
     """Chance of another brightness and contrast, and of another hue and saturation."""
     mosaic: float = 0.0
     """Chance of four pictures in one view instead, each a part of its own."""
+    vote: float = 0.05
+    """How far boxes of an object move the best one when the model runs: each votes with its score
+    times exp(-(1 - IoU)^2 / this), 0 to 1; 0: none does."""
     recipe: Annotated[Recipe, tyro.conf.arg(name="recipe"), tyro.conf.OmitArgPrefixes] = field(
         default_factory=Recipe
     )

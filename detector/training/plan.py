@@ -79,6 +79,7 @@ def _check_ranges(settings: Settings, machine: Machine) -> None:
         "--zoom": settings.zoom,
         "--colours": settings.colours,
         "--mosaic": settings.mosaic,
+        "--vote": settings.vote,
         "--positive": losses.positive,
         "--negative": losses.negative,
     }

@@ -116,7 +116,8 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
             start = resumed_network(resumed)
         else:
             start = first_network(settings, names, data.name, pictures)
-        start = replace(start, card=replace(start.card, top_k=shown_at_most(data.train)))
+        most = shown_at_most(data.train)
+        start = replace(start, card=replace(start.card, top_k=most, vote=settings.vote))
         plan.check_norms(settings, whole=start.whole)
         judge = Judge(data.val.examples, names, settings.size)
     _say_failed([*(why for _, why in pictures.failed), *judge.failed], pictures.dropped_boxes)
@@ -214,14 +215,13 @@ def _agree(settings: Settings, names: tuple[str, ...], step: int, train: int, va
 def _module(
     settings: Settings, machine: Machine, start: Start, clock: Clock, judge: Judge, feed: Feed
 ) -> Training:
-    names = start.card.class_names
     held: list[nn.BatchNorm2d] = []
     if plan.frozen_batch_norms(settings, len(feed.pictures), whole=start.whole):
         # Layers that start from nothing have statistics to learn, unless told not to.
         held = batch_norms(start.model, () if settings.bn == "frozen" else start.fresh)
     return Training(
         start.model,
-        names,
+        start.card,
         Objective(**asdict(settings.losses)),
         settings.recipe,
         clock,
@@ -229,7 +229,7 @@ def _module(
         side=settings.size,
         held=held,
         judge=distributed.judged_by_first(judge, len(judge.images)),
-        explain=lambda number: describe(feed.example(number), names),
+        explain=lambda number: describe(feed.example(number), start.card.class_names),
         peers=Peers(machine.world) if settings.sync_every == 1 else ALONE,
     )
 

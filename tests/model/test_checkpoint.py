@@ -164,6 +164,7 @@ def test_a_pickle_is_refused_and_never_run(tmp_path: Path, writer: str) -> None:
         ({"class_names": ["a"], "head": "yolo"}, "head 'yolo', expected ssdlite or ssd"),
         ({"class_names": ["a"], "input_size": -3}, "input size -3"),
         ({"class_names": ["a"], "top_k": 0}, "top_k 0"),
+        ({"class_names": ["a"], "vote": -0.5}, "vote -0.5"),
         ({"class_names": ["a"], "anchors": [1]}, "anchors are no table"),
         ({"class_names": ["a"], "anchors": {"native_size": 300}}, "not positive shapes for six"),
         (

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from detector import Detector
-from detector.detections import Detections, select
+from detector.detections import Detections, Limits, select
 from detector.preprocess import to_batch
 from detector.serve.site import PAGE
 
@@ -59,13 +59,13 @@ class Cases:
         return resized, json.loads((self.folder / "found.json").read_text())
 
 
-def expect(found: list[dict[str, Any]], expected: Detections) -> None:
+def expect(found: list[dict[str, Any]], expected: Detections, tolerance: float = 0) -> None:
     assert [one["label"] for one in found] == expected.labels.tolist()
     np.testing.assert_array_equal(
         np.array([one["score"] for one in found], np.float32), expected.scores
     )
     boxes = np.array([one["xyxy"] for one in found], np.float32).reshape(-1, 4)
-    np.testing.assert_array_equal(boxes, expected.xyxy)
+    np.testing.assert_allclose(boxes, expected.xyxy, rtol=0, atol=tolerance)
 
 
 def test_resize_gives_the_same_bytes_at_any_size(tmp_path: Path) -> None:
@@ -90,6 +90,8 @@ def test_select_keeps_the_same_boxes(tmp_path: Path) -> None:
         {"score": 0.3, "iou": 0.0, "topK": 100, "labels": [1, 3]},
         {"score": 0.2, "iou": 1.0, "topK": 100, "labels": []},
         {"score": 1.1, "iou": 0.5, "topK": 100, "labels": []},
+        {"score": 0.1, "iou": 0.6, "topK": 100, "labels": [], "vote": 0.05},
+        {"score": 0.0, "iou": 0.4, "topK": 9, "labels": [0, 2], "vote": 0.5},
     ]
     for option in options * 4:
         corners = rng.uniform(-0.3, 1, (60, 2))
@@ -99,11 +101,11 @@ def test_select_keeps_the_same_boxes(tmp_path: Path) -> None:
         cases.select(boxes, scores, (480, 641), **option)
         names = tuple("abcde")
         labels = np.array(option["labels"], np.int64) if option["labels"] else None
-        limits = (option["score"], option["iou"], option["topK"])
-        expected.append(select(boxes, scores, (480, 641), names, *limits, labels))
+        limits = Limits(option["score"], option["iou"], option["topK"], option.get("vote", 0))
+        expected.append(select(boxes, scores, (480, 641), names, limits, labels))
     assert max(map(len, expected)) > 20
-    for found, python in zip(cases.run()[1], expected, strict=True):
-        expect(found, python)
+    for found, python, option in zip(cases.run()[1], expected, options * 4, strict=True):
+        expect(found, python, 1e-3 if "vote" in option else 0)  # sums in another order
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ def make(frozen_bn=True, judge=lambda found: {"AP": float(len(found))}, box_weig
     start = first_network(settings, NAMES, "made", None)
     return Training(
         start.model,
-        NAMES,
+        start.card,
         Objective(box_weight=box_weight),
         Recipe(),
         Clock(steps=100),

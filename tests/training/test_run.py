@@ -308,4 +308,4 @@ def test_crowds_of_small_objects_get_more_pixels_and_are_all_shown(make_shapes, 
         path.write_text("".join(rows))
     train(data, tmp_path, size=0, epochs=1, batch=2)
     card = load_checkpoint(tmp_path / "last.ckpt")["card"]
-    assert (card["input_size"], card["top_k"]) == (512, 2 * len(rows))
+    assert (card["input_size"], card["top_k"], card["vote"]) == (512, 2 * len(rows), 0.05)

@@ -1,10 +1,10 @@
-// What a network found: its scores above a threshold, after non-maximum suppression.
+// What a network found: its scores above a threshold, after non-maximum suppression and voting.
 
 /**
  * The same detections as detector/detections.py: select, best score first.
  *
  * boxes: (A, 4) xyxy as fractions of the picture. scores: (A, K) in 0..1. Both Float32Array.
- * options: score, iou (0..1), topK, labels (those to look at; empty for all).
+ * options: score, iou (0..1), topK, vote, labels (those to look at; empty for all).
  * Returns [{label, score, xyxy}], xyxy in pixels of a picture of width x height.
  */
 export function select(boxes, scores, classCount, width, height, options) {
@@ -18,7 +18,22 @@ export function select(boxes, scores, classCount, width, height, options) {
     const xyxy = toPixels(boxes, ((i - label) / classCount) * 4, width, height);
     if (xyxy[2] > xyxy[0] && xyxy[3] > xyxy[1]) found.push({ label, score: scores[i], xyxy });
   }
-  return suppress(found, options.iou, options.topK);
+  const kept = suppress(found, options.iou, options.topK);
+  return options.vote ? kept.map((one) => voted(one, found, options.vote)) : kept;
+}
+
+/** One of those found, moved to where all found of its class say it is: detections.py, voted. */
+function voted(one, found, spread) {
+  const sums = [0, 0, 0, 0];
+  let total = 0;
+  for (const other of found) {
+    const shared = other.label === one.label ? overlap(other.xyxy, one.xyxy) : 0;
+    if (!shared) continue;
+    const vote = Math.max(other.score, 1e-6) * Math.exp(-((1 - shared) ** 2) / spread);
+    for (let side = 0; side < 4; side++) sums[side] += vote * other.xyxy[side];
+    total += vote;
+  }
+  return { ...one, xyxy: Float32Array.from(sums, (sum) => sum / total) };
 }
 
 /** Greedy, within each class: a box goes when it overlaps a better one by more than iou. */

@@ -30,7 +30,7 @@ async function detect({ bitmap, score, labels }) {
   const prepared = performance.now();
   const { boxes, scores } = await backend.run(bgr);
   const inferred = performance.now();
-  const options = { score, iou: facts.iou, topK: facts.top_k, labels };
+  const options = { score, iou: facts.iou, topK: facts.top_k, vote: facts.vote, labels };
   const found = select(
     boxes, scores, facts.class_names.length, bitmap.width, bitmap.height, options,
   );
