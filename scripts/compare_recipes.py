@@ -38,7 +38,7 @@ RECIPES = {
     "dynamic, quality + GIoU": "--matcher dynamic --box-loss giou --box-weight 2",
     "plain": (
         "--optimiser sgd --lr 1e-3 --head-lr 1e-2 --bn frozen --positive 0.5 --negative 0.5 "
-        "--class-loss focal --crops 0 --zoom 0 --colours 0 --no-kin"
+        "--class-loss focal --crops 0 --zoom 0 --colours 0 --no-kin --vote 0"
     ),
 }
 Row = dict[str, str]
