@@ -80,6 +80,11 @@ class Limits:
     top_k: int
     vote: float = 0.0
 
+    @property
+    def least(self) -> float:
+        """The score from which a box counts for anything."""
+        return self.score * VOTER if self.vote else self.score
+
 
 def select(
     boxes: Float32,
@@ -97,18 +102,19 @@ def select(
     """
     if columns is not None:
         scores = np.ascontiguousarray(scores[:, columns])
-    flat = np.flatnonzero(scores.ravel() >= limits.score)  # one anchor may have several classes
+    flat = np.flatnonzero(scores.ravel() >= limits.least)  # one anchor may have several classes
     rows, labels = np.divmod(flat, scores.shape[1])
     height, width = frame_hw
     xyxy = np.clip(boxes[rows], 0, 1) * np.array([width, height, width, height], np.float32)
     values = scores.ravel()[flat]
     inside = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
     xyxy, values, labels = xyxy[inside], values[inside], labels[inside]
-    kept = nms(xyxy, values, labels, limits.iou, limits.top_k)
-    shown = voted(xyxy, values, labels, kept, limits.vote) if limits.vote else xyxy[kept]
+    shown = np.flatnonzero(values >= limits.score)
+    kept = shown[nms(xyxy[shown], values[shown], labels[shown], limits.iou, limits.top_k)]
+    placed = voted(xyxy, values, labels, kept, limits.vote) if limits.vote else xyxy[kept]
     if columns is not None:
         labels = columns[labels]
-    return Detections(shown, values[kept], labels[kept], class_names)
+    return Detections(placed, values[kept], labels[kept], class_names)
 
 
 # Boxes per call of OpenCV's suppression, which compares all with all that were kept: small enough
@@ -143,35 +149,52 @@ def nms(xyxy: Float32, scores: Float32, labels: Int64, iou: float, top_k: int) -
     return kept
 
 
+VOTER = 0.5  # boxes that score less than this share of another one's have no vote on it
+LEAST_VOTE = np.float32(1e-6)  # or boxes that all score 0 would lie nowhere
+_PAIRS = 100_000  # of a box and a voter looked at in one go: what a core's cache holds
+
+
 def voted(xyxy: Float32, scores: Float32, labels: Int64, kept: Int64, spread: float) -> Float32:
     """Where the boxes `kept` (D,) of all lie by the vote of those that overlap them: (D, 4).
 
-    Each is the mean of its class's candidates, itself among them, weighted by their scores times
-    exp(-(1 - IoU)^2 / spread): box voting (Gidaris and Komodakis 2015, arXiv 1505.01749) with the
-    weights of He et al. 2019, arXiv 1809.08545, section 3.3, scores in place of their learned
-    variances. xyxy: (B, 4). scores, labels: (B,). spread: above 0.
+    Each is the mean of its class's boxes, itself among them, that score at least VOTER times as
+    much (so that no threshold on scores moves it), weighted by score times exp(-(1 - IoU)^2 /
+    spread): box voting (Gidaris and Komodakis 2015, arXiv 1505.01749) with the weights of He et al.
+    2019, arXiv 1809.08545, section 3.3, scores in place of their learned variances. xyxy: (B, 4).
+    scores, labels: (B,). kept: best first. spread: above 0.
     """
-    shown = np.empty((len(kept), 4), np.float32)
+    placed = np.empty((len(kept), 4), np.float32)
+    order = np.argsort(-scores, kind="stable")
     for label in np.unique(labels[kept]):
-        voters = np.flatnonzero(labels == label)
-        weights = np.maximum(scores[voters], LEAST_VOTE)
+        voters = order[labels[order] == label]
+        weights = scores[voters]
         places = np.flatnonzero(labels[kept] == label)
-        for some in np.split(places, range(_ROWS, len(places), _ROWS)):
-            overlap = pairwise_iou(xyxy[kept[some]], xyxy[voters])
-            votes = np.exp(-np.square(1 - overlap) / np.float32(spread)) * weights * (overlap > 0)
-            shown[some] = votes @ xyxy[voters] / votes.sum(axis=1, keepdims=True)
-    return shown
-
-
-LEAST_VOTE = np.float32(1e-6)  # or boxes that all score 0 would lie nowhere
-_ROWS = 100  # boxes moved at once, so that memory stays within some 40 MB for 10,000 candidates
+        step = max(1, _PAIRS // len(voters))
+        for some in np.split(places, range(step, len(places), step)):
+            needed = scores[kept[some]] * np.float32(VOTER)
+            many = np.searchsorted(-weights, -needed.min(), side="right")
+            overlap = pairwise_iou(xyxy[kept[some]], xyxy[voters[:many]])
+            votes = np.exp(np.square(1 - overlap) / np.float32(-spread))
+            votes *= np.maximum(weights[:many], LEAST_VOTE)
+            votes *= (overlap > 0) & (weights[:many] >= needed[:, None])
+            total = votes.sum(axis=1, keepdims=True, dtype=np.float64)  # or means lie out of frame
+            placed[some] = votes @ xyxy[voters[:many]].astype(np.float64) / total
+    return placed
 
 
 def pairwise_iou(a: Float32, b: Float32) -> Float32:
     """(M, 4) and (N, 4) xyxy to (M, N); 0 where a box has no area."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.clip(high - low, 0, None).prod(axis=2)
+    inter = _shared_length(a[:, 0::2], b[:, 0::2])
+    inter *= _shared_length(a[:, 1::2], b[:, 1::2])
     areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1) for boxes in (a, b)]
-    union = areas[0][:, None] + areas[1][None] - inter
-    return np.asarray(inter / np.maximum(union, 1e-9), np.float32)
+    union = np.add.outer(areas[0], areas[1])
+    union -= inter
+    inter /= np.maximum(union, np.float32(1e-9), out=union)
+    return np.asarray(inter, np.float32)
+
+
+def _shared_length(a: Float32, b: Float32) -> Float32:
+    """How much of each two intervals is in both: (M, 2) and (N, 2) to (M, N)."""
+    length = np.minimum.outer(a[:, 1], b[:, 1])
+    length -= np.maximum.outer(a[:, 0], b[:, 0])
+    return np.maximum(length, 0, out=length)

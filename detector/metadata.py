@@ -19,6 +19,7 @@ FORMAT = "detector/1"
 _GRAPH, _OPSET, _METADATA = 7, 8, 14
 TOP_K = 100  # as many as COCO's AP looks at, of a class
 MAX_TOP_K = 10_000
+VOTE = 0.05  # docs/training.md has what it is worth
 _LIMITS = ("score", "iou", "top_k", "vote")
 _HIGHEST_FIELD = 40  # anything far above is no ModelProto
 
@@ -40,7 +41,7 @@ class Metadata:
     precision: str
     notes: Mapping[str, str]
     top_k: int = TOP_K
-    vote: float = 0.0
+    vote: float = VOTE
 
 
 def describe(
@@ -51,7 +52,7 @@ def describe(
     iou: float = 0.6,
     precision: str = "float16",
     top_k: int = TOP_K,
-    vote: float = 0.0,
+    vote: float = VOTE,
 ) -> dict[str, str]:
     """The metadata a model file must carry, as strings."""
     return {
@@ -62,7 +63,7 @@ def describe(
         "iou": str(iou),
         "precision": precision,
         **({} if top_k == TOP_K else {"top_k": str(top_k)}),
-        **({"vote": str(vote)} if vote else {}),
+        **({} if vote == VOTE else {"vote": str(vote)}),
     }
 
 
@@ -121,7 +122,7 @@ def _parse(path: Path, props: dict[str, str]) -> Metadata:
             precision=props["precision"],
             notes={k: v for k, v in props.items() if k not in known},
             top_k=_count(props.get("top_k", str(TOP_K))),
-            vote=_fraction({"vote": "0", **props}, "vote"),
+            vote=_fraction({"vote": str(VOTE), **props}, "vote"),
         )
     except KeyError as error:
         raise DetectorError(

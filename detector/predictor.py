@@ -160,21 +160,16 @@ class Detector:
         sides = () if self._tiles else self.sizes
         batches = [to_batch(frame_bgr, (side, side)) for side in sides]
         prepared = time.perf_counter()
-        boxes, scores = self._infer(frame_bgr, batches, threshold)
+        limits = Limits(threshold, self.iou, self.top_k, self.vote)
+        boxes, scores = self._infer(frame_bgr, batches, limits.least)
         if scores.shape[1] != len(self.class_names):
             raise DetectorError(
                 f"{self.path}: scores {scores.shape[1]} classes but names "
                 f"{len(self.class_names)}; export it again"
             )
         inferred = time.perf_counter()
-        found = select(
-            boxes,
-            scores,
-            frame_bgr.shape[:2],
-            self.class_names,
-            Limits(threshold, self.iou, self.top_k, self.vote),
-            self._columns,
-        )
+        seen = frame_bgr.shape[:2]
+        found = select(boxes, scores, seen, self.class_names, limits, self._columns)
         done = time.perf_counter()
         seconds = (prepared - start, inferred - prepared, done - inferred)
         return found, Timing(*(1e3 * s for s in seconds))

@@ -53,9 +53,9 @@ def test_what_is_described_is_read(tmp_path):
 def test_a_model_of_crowds_says_how_many_to_show(tmp_path):
     crowds = metadata.describe(("cell",), 512, top_k=640)
     assert read(tmp_path, onnx_file(crowds)).top_k == 640
-    moving = metadata.describe(("cell",), 512, vote=0.05)
-    assert read(tmp_path, onnx_file(moving)).vote == 0.05
-    assert read(tmp_path, onnx_file(GOOD)).vote == 0
+    still = metadata.describe(("cell",), 512, vote=0)
+    assert read(tmp_path, onnx_file(still)).vote == 0
+    assert read(tmp_path, onnx_file(GOOD)).vote == 0.05
     assert not {"top_k", "vote"} & set(GOOD)  # as files were before
 
 

@@ -71,7 +71,8 @@ def test_two_passes_are_the_two_alone_made_one(frame: np.ndarray, engine: str) -
         alone = Detector(size=side, precision="float", engine=engine).engine
         outputs.append(alone.infer(to_batch(frame, (side, side))))
     boxes, scores = merge(outputs, shares(both.sizes, 300))
-    expected = select(boxes, scores, frame.shape[:2], both.class_names, Limits(0.3, both.iou, 100))
+    limits = Limits(0.3, both.iou, 100, both.vote)
+    expected = select(boxes, scores, frame.shape[:2], both.class_names, limits)
     found = both(frame)
     assert len(found) == len(expected) > 0
     np.testing.assert_allclose(found.xyxy, expected.xyxy, atol=1e-3)

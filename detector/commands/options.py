@@ -37,9 +37,9 @@ class ModelOptions:
     """Of two boxes of a class that overlap by more, keep the better."""
     top_k: Annotated[int | None, shown("N", "the model's own, mostly 100")] = None
     """At most so many detections a picture."""
-    vote: Annotated[float | None, shown("0..1", "the model's own")] = None
-    """How far the boxes that are dropped so move the one kept (0: not): each votes with its score
-    times exp(-(1 - IoU)^2 / this). Models trained here have 0.05, the embedded one 0."""
+    vote: Annotated[float | None, shown("0..1", "the model's own, mostly 0.05")] = None
+    """How far the others move the box that is kept (0: not): each votes with its score times
+    exp(-(1 - IoU)^2 / this)."""
     size: Annotated[
         int | Literal["auto"] | None, shown("PIXELS", "the model's own, mostly 300")
     ] = None

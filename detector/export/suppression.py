@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import GraphProto, TensorProto, helper
 
-from detector.detections import LEAST_VOTE, Limits
+from detector.detections import LEAST_VOTE, VOTER, Limits
 from detector.export.decoder import Nodes
 
 
@@ -47,7 +47,7 @@ def append_nms(graph: GraphProto, limits: Limits) -> None:
     frame = g.op("Squeeze", boxes, g.const([0], np.int64))
     own = g.op("Gather", frame, anchor, axis=0, output="" if limits.vote else "boxes")
     if limits.vote:
-        _append_vote(g, limits, own, frame, g.op("Gather", by_class, labels, axis=1))
+        _append_vote(g, limits.vote, own, frame, g.op("Gather", by_class, labels, axis=1))
     del graph.output[:]
     shapes: dict[str, list[str | int | None]] = {"boxes": ["found", 4], "scores": ["found"]}
     for name, shape in shapes.items():
@@ -55,7 +55,7 @@ def append_nms(graph: GraphProto, limits: Limits) -> None:
     graph.output.append(helper.make_tensor_value_info("labels", TensorProto.INT64, ["found"]))
 
 
-def _append_vote(g: Nodes, limits: Limits, own: str, voters: str, scores: str) -> None:
+def _append_vote(g: Nodes, spread: float, own: str, voters: str, scores: str) -> None:
     """`boxes`, from those that are kept, (D, 4), and all of them: see `detector.detections.voted`.
 
     voters: (A, 4). scores: (1, D, A), of each voter for the class of each box kept.
@@ -63,9 +63,10 @@ def _append_vote(g: Nodes, limits: Limits, own: str, voters: str, scores: str) -
     overlap = _overlap(g, own, voters)  # (D, A)
     scores = g.op("Squeeze", scores, g.const([0], np.int64))
     away = g.op("Sub", g.const(1.0), overlap)
-    near = g.op("Exp", g.op("Div", g.op("Mul", away, away), g.const(-limits.vote)))
+    near = g.op("Exp", g.op("Div", g.op("Mul", away, away), g.const(-spread)))
     votes = g.op("Mul", near, g.op("Max", scores, g.const(LEAST_VOTE)))
-    low = g.op("Less", scores, g.const(np.float32(limits.score)))  # no candidates
+    needed = g.op("Mul", g.op("Unsqueeze", "scores", g.const([1], np.int64)), g.const(VOTER))
+    low = g.op("Less", scores, needed)
     none = g.op("Or", low, g.op("LessOrEqual", overlap, g.const(0.0)))
     votes = g.op("Where", none, g.const(0.0), votes)
     total = g.op("ReduceSum", votes, g.const([1], np.int64), keepdims=1)

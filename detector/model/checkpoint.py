@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
 from detector.errors import DetectorError
-from detector.metadata import MAX_TOP_K, TOP_K
+from detector.metadata import MAX_TOP_K, TOP_K, VOTE
 from detector.model.anchors import AnchorSpec
 from detector.model.ssdlite import HEADS, Head, SSDLite
 from detector.model.zoo import make_backbone
@@ -41,13 +41,13 @@ class ModelCard:
     anchors: AnchorSpec | None = None
     input_size: int = 0
     top_k: int = TOP_K
-    vote: float = 0.0
+    vote: float = VOTE
 
 
 # Fields that came after the first weights files: written only where they say something.
 _LATER: dict[str, object] = {
     **{"head": "ssdlite", "anchors": None, "input_size": 0},
-    **{"top_k": TOP_K, "vote": 0.0},
+    **{"top_k": TOP_K, "vote": VOTE},
 }
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 import tyro
 
 from detector.commands.options import shown
+from detector.metadata import VOTE
 
 OptimiserName = Literal["adamw", "sgd", "rmsprop"]
 Matcher = Literal["iou", "dynamic"]
@@ -134,7 +135,7 @@ class Settings:
     """Chance of another brightness and contrast, and of another hue and saturation."""
     mosaic: float = 0.0
     """Chance of four pictures in one view instead, each a part of its own."""
-    vote: float = 0.05
+    vote: float = VOTE
     """How far boxes of an object move the best one when the model runs: each votes with its score
     times exp(-(1 - IoU)^2 / this), 0 to 1; 0: none does."""
     recipe: Annotated[Recipe, tyro.conf.arg(name="recipe"), tyro.conf.OmitArgPrefixes] = field(

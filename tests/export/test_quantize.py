@@ -113,7 +113,7 @@ def test_int8_sees_what_float_sees(engine: str) -> None:
 @needs_photos
 @pytest.mark.slow
 def test_a_network_of_ones_own(tmp_path: Path) -> None:
-    card = ModelCard(("ripe", "quả xoài"), 0.25, trained_on="an orchard")
+    card = ModelCard(("ripe", "quả xoài"), 0.25, trained_on="an orchard", vote=0.1)
     floats, int8 = tmp_path / "own.onnx", tmp_path / "own-int8.onnx"
     write(floats, to_onnx(build(card), card, {"mAP": "1.5"}))
     before = floats.read_bytes()
@@ -121,7 +121,7 @@ def test_a_network_of_ones_own(tmp_path: Path) -> None:
     assert floats.read_bytes() == before
     read = metadata.read(int8)
     assert read.class_names == card.class_names
-    assert read.precision == "int8"
+    assert (read.precision, read.vote) == ("int8", 0.1)
     assert {"mAP": "1.5", "calibrated_on": "4 photos"}.items() <= read.notes.items()
     quantized, kept = convolutions(onnx.load(int8))
     assert len(quantized) > 80

@@ -80,5 +80,5 @@ def test_facts_are_the_detectors(detector: Detector) -> None:
     assert facts["class_names"] == list(detector.class_names)
     assert facts["labels"] == [detector.class_names.index("dog")]
     assert (facts["size"], facts["score"], facts["top_k"]) == (96, 0.2, 100)
-    assert facts["vote"] == 0
+    assert facts["vote"] == 0.05
     assert len(facts["colors"]) == len(facts["inks"]) == 80

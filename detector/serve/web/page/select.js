@@ -1,5 +1,7 @@
 // What a network found: its scores above a threshold, after non-maximum suppression and voting.
 
+const VOTER = 0.5; // as in detector/detections.py
+
 /**
  * The same detections as detector/detections.py: select, best score first.
  *
@@ -9,16 +11,18 @@
  */
 export function select(boxes, scores, classCount, width, height, options) {
   const threshold = Math.fround(options.score);
+  const least = options.vote ? threshold * VOTER : threshold;
   const wanted = options.labels.length ? new Set(options.labels) : null;
   const found = [];
   for (let i = 0; i < scores.length; i++) {
-    if (!(scores[i] >= threshold)) continue;
+    if (!(scores[i] >= least)) continue;
     const label = i % classCount;
     if (wanted && !wanted.has(label)) continue;
     const xyxy = toPixels(boxes, ((i - label) / classCount) * 4, width, height);
     if (xyxy[2] > xyxy[0] && xyxy[3] > xyxy[1]) found.push({ label, score: scores[i], xyxy });
   }
-  const kept = suppress(found, options.iou, options.topK);
+  const shown = found.filter((one) => one.score >= threshold);
+  const kept = suppress(shown, options.iou, options.topK);
   return options.vote ? kept.map((one) => voted(one, found, options.vote)) : kept;
 }
 
@@ -27,7 +31,8 @@ function voted(one, found, spread) {
   const sums = [0, 0, 0, 0];
   let total = 0;
   for (const other of found) {
-    const shared = other.label === one.label ? overlap(other.xyxy, one.xyxy) : 0;
+    const votes = other.label === one.label && other.score >= one.score * VOTER;
+    const shared = votes ? overlap(other.xyxy, one.xyxy) : 0;
     if (!shared) continue;
     const vote = Math.max(other.score, 1e-6) * Math.exp(-((1 - shared) ** 2) / spread);
     for (let side = 0; side < 4; side++) sums[side] += vote * other.xyxy[side];
