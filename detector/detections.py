@@ -71,8 +71,8 @@ class Limits:
     """Which of a network's boxes are shown, and where.
 
     score: the least, in 0..1. iou: in 0..1; of two boxes of a class that overlap by more, the
-    better is kept. top_k: how many at most. vote: how far in IoU the others move those that are
-    kept, see `voted`; 0 leaves them as they are.
+    better is kept. top_k: how many at most. vote: in 0..1, how much those that overlap one that is
+    kept pull it (the `spread` of `voted`); 0 leaves it where it is.
     """
 
     score: float
@@ -150,35 +150,35 @@ def nms(xyxy: Float32, scores: Float32, labels: Int64, iou: float, top_k: int) -
 
 
 VOTER = 0.5  # boxes that score less than this share of another one's have no vote on it
-LEAST_VOTE = np.float32(1e-6)  # or boxes that all score 0 would lie nowhere
+LEAST_SPREAD = 1e-6
 _PAIRS = 100_000  # of a box and a voter looked at in one go: what a core's cache holds
 
 
 def voted(xyxy: Float32, scores: Float32, labels: Int64, kept: Int64, spread: float) -> Float32:
     """Where the boxes `kept` (D,) of all lie by the vote of those that overlap them: (D, 4).
 
-    Each is the mean of its class's boxes, itself among them, that score at least VOTER times as
-    much (so that no threshold on scores moves it), weighted by score times exp(-(1 - IoU)^2 /
-    spread): box voting (Gidaris and Komodakis 2015, arXiv 1505.01749) with the weights of He et al.
-    2019, arXiv 1809.08545, section 3.3, scores in place of their learned variances. xyxy: (B, 4).
-    scores, labels: (B,). kept: best first. spread: above 0.
+    Each is the mean of its class's boxes, itself among them, weighted by exp(-(1 - IoU)^2 / spread)
+    times what they score above VOTER times its own score (so that no threshold on scores moves it):
+    box voting (Gidaris and Komodakis 2015, arXiv 1505.01749) with the weights of He et al. 2019,
+    arXiv 1809.08545, section 3.3, scores in place of their learned variances. Where nobody has a
+    vote it stays. xyxy: (B, 4). scores, labels: (B,). kept: best first. spread: 0..1.
     """
-    placed = np.empty((len(kept), 4), np.float32)
+    placed = xyxy[kept]
     order = np.argsort(-scores, kind="stable")
     for label in np.unique(labels[kept]):
         voters = order[labels[order] == label]
-        weights = scores[voters]
         places = np.flatnonzero(labels[kept] == label)
         step = max(1, _PAIRS // len(voters))
         for some in np.split(places, range(step, len(places), step)):
             needed = scores[kept[some]] * np.float32(VOTER)
-            many = np.searchsorted(-weights, -needed.min(), side="right")
-            overlap = pairwise_iou(xyxy[kept[some]], xyxy[voters[:many]])
-            votes = np.exp(np.square(1 - overlap) / np.float32(-spread))
-            votes *= np.maximum(weights[:many], LEAST_VOTE)
-            votes *= (overlap > 0) & (weights[:many] >= needed[:, None])
-            total = votes.sum(axis=1, keepdims=True, dtype=np.float64)  # or means lie out of frame
-            placed[some] = votes @ xyxy[voters[:many]].astype(np.float64) / total
+            able = voters[: np.searchsorted(-scores[voters], -needed.min(), side="right")]
+            overlap = pairwise_iou(xyxy[kept[some]], xyxy[able])
+            votes = np.exp(np.square(1 - overlap) / np.float32(-max(spread, LEAST_SPREAD)))
+            votes *= np.maximum(scores[able] - needed[:, None], 0)
+            votes *= overlap > 0
+            total = votes.sum(axis=1, dtype=np.float64)  # float32's means may lie out of the frame
+            sums = votes @ xyxy[able].astype(np.float64)
+            placed[some[total > 0]] = sums[total > 0] / total[total > 0, None]
     return placed
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.detections import _CHUNK, LEAST_VOTE, Detections, Limits, nms, select, voted
+from detector.detections import _CHUNK, Detections, Limits, nms, select, voted
 
 NAMES = ("person", "cat", "xoài")
 
@@ -130,11 +130,10 @@ def voted_by_hand(xyxy, scores, labels, kept, spread):
         total, sums = 0.0, np.zeros(4)
         for i in range(len(boxes)):
             shared = float(overlap(boxes[i], boxes[k]))
-            if labels[i] == labels[k] and shared > 0 and scores[i] >= scores[k] / 2:
-                vote = max(float(scores[i]), float(LEAST_VOTE))
-                vote *= np.exp(-((1 - shared) ** 2) / spread)
+            if labels[i] == labels[k] and shared > 0 and scores[i] > scores[k] / 2:
+                vote = (scores[i] - scores[k] / 2) * np.exp(-((1 - shared) ** 2) / spread)
                 total, sums = total + vote, sums + vote * boxes[i]
-        yield sums / total
+        yield sums / total if total else boxes[k]
 
 
 @settings(max_examples=200, deadline=None)
@@ -147,10 +146,10 @@ def test_each_box_is_where_its_voters_say(found, iou, spread):
 
 def test_whom_a_vote_moves():
     boxes = np.float32([[0, 0, 10, 10], [2, 0, 12, 10], [2, 0, 12, 10], [0, 0, 10, 18]])
-    scores, labels = np.float32([0.8, 0.4, 0.4, 0.39]), np.array([0, 0, 1, 0])
+    scores, labels = np.float32([0.8, 0.6, 0.4, 0.39]), np.array([0, 0, 1, 0])
     shown = voted(boxes, scores, labels, np.array([0, 2, 3]), 0.05)
-    vote = 0.4 * np.exp(-((1 - 8 / 12) ** 2) / 0.05)
-    expected = 2 * vote / (0.8 + vote)
+    vote = 0.2 * np.exp(-((1 - 8 / 12) ** 2) / 0.05)  # 0.2 above half of 0.8
+    expected = 2 * vote / (0.4 + vote)
     np.testing.assert_allclose(shown[0], [expected, 0, 10 + expected, 10], rtol=1e-5)
     np.testing.assert_array_equal(shown[1], boxes[2], "alone in its class")
     assert 17 < shown[2, 3] < 18, "a weak box moves to strong ones, and not the other way"
@@ -169,6 +168,15 @@ def test_select_moves_what_it_keeps_if_told_to():
         np.testing.assert_array_equal(again.xyxy[0], moved.xyxy[0])
     none = select(boxes[:0], scores[:0], (100, 100), NAMES, Limits(0.5, 0.5, 10, vote=0.05))
     assert none.xyxy.shape == (0, 4)
+
+
+@pytest.mark.parametrize("spread", [1e-300, 1e-9, 0.005, 1])
+def test_slivers_and_scores_of_nothing_stay_where_they_are(spread):
+    boxes = np.float32([[-0.2, 0.3, 1e-8, 0.31], [0.5, 0.5, 0.5 + 1e-7, 0.6], [0, 0, 1, 1]])
+    for score in (0.0, 1e-30, 1.0):
+        scores = np.full(3, score, np.float32)
+        shown = voted(boxes, scores, np.arange(3), np.arange(3), spread)
+        np.testing.assert_allclose(shown, boxes, atol=1e-7)
 
 
 def test_ten_thousand_voters():

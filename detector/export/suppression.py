@@ -10,8 +10,10 @@ from __future__ import annotations
 import numpy as np
 from onnx import GraphProto, TensorProto, helper
 
-from detector.detections import LEAST_VOTE, VOTER, Limits
+from detector.detections import LEAST_SPREAD, VOTER, Limits
 from detector.export.decoder import Nodes
+
+TINY = 1e-30  # so that nothing is divided by 0
 
 
 def append_nms(graph: GraphProto, limits: Limits) -> None:
@@ -62,15 +64,16 @@ def _append_vote(g: Nodes, spread: float, own: str, voters: str, scores: str) ->
     """
     overlap = _overlap(g, own, voters)  # (D, A)
     scores = g.op("Squeeze", scores, g.const([0], np.int64))
-    away = g.op("Sub", g.const(1.0), overlap)
-    near = g.op("Exp", g.op("Div", g.op("Mul", away, away), g.const(-spread)))
-    votes = g.op("Mul", near, g.op("Max", scores, g.const(LEAST_VOTE)))
     needed = g.op("Mul", g.op("Unsqueeze", "scores", g.const([1], np.int64)), g.const(VOTER))
-    low = g.op("Less", scores, needed)
-    none = g.op("Or", low, g.op("LessOrEqual", overlap, g.const(0.0)))
-    votes = g.op("Where", none, g.const(0.0), votes)
+    above = g.op("Max", g.op("Sub", scores, needed), g.const(0.0))
+    away = g.op("Sub", g.const(1.0), overlap)
+    near = g.op("Exp", g.op("Div", g.op("Mul", away, away), g.const(-max(spread, LEAST_SPREAD))))
+    touching = g.to_float(g.op("Greater", overlap, g.const(0.0)))
+    votes = g.op("Mul", g.op("Mul", near, above), touching)
     total = g.op("ReduceSum", votes, g.const([1], np.int64), keepdims=1)
-    g.op("Div", g.op("MatMul", votes, voters), total, output="boxes")
+    mean = g.op("Div", g.op("MatMul", votes, voters), g.op("Max", total, g.const(TINY)))
+    inside = g.op("Clip", mean, g.const(0.0), g.const(1.0))  # whatever rounding does
+    g.op("Where", g.op("Greater", total, g.const(TINY)), inside, own, output="boxes")
 
 
 def _overlap(g: Nodes, a: str, b: str) -> str:

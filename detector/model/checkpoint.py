@@ -28,7 +28,7 @@ class ModelCard:
     `zoo.BACKBONES`. trained_on: the data, in words. licence: of the weights. source: where they
     come from. head: "ssdlite" or "ssd". anchors: None for the COCO models'. input_size: side in
     pixels to run at when the user names none; 0 for the anchors' native size. top_k: detections to
-    show of a picture, at most. vote: how far others move them (`detector.detections.Limits`).
+    show of a picture, at most. vote: see `detector.detections.Limits`.
     """
 
     class_names: tuple[str, ...]

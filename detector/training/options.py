@@ -136,8 +136,8 @@ class Settings:
     mosaic: float = 0.0
     """Chance of four pictures in one view instead, each a part of its own."""
     vote: float = VOTE
-    """How far boxes of an object move the best one when the model runs: each votes with its score
-    times exp(-(1 - IoU)^2 / this), 0 to 1; 0: none does."""
+    """How much boxes that overlap the one kept pull it when the model runs: each with what it
+    scores above half as much, times exp(-(1 - IoU)^2 / this). 0: not at all."""
     recipe: Annotated[Recipe, tyro.conf.arg(name="recipe"), tyro.conf.OmitArgPrefixes] = field(
         default_factory=Recipe
     )

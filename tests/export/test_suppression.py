@@ -43,7 +43,7 @@ def ours(boxes: np.ndarray, scores: np.ndarray, limits: Limits) -> Detections:
     return select(boxes, scores, (1, 1), NAMES, limits)
 
 
-@pytest.mark.parametrize("vote", [0, 0.05, 0.3])
+@pytest.mark.parametrize("vote", [0, 1e-300, 0.05, 0.3])
 @pytest.mark.parametrize(
     ("score", "iou", "top_k"), [(0.05, 0.6, 100), (0.3, 0.2, 100), (0.0, 1, 7)]
 )
@@ -58,6 +58,8 @@ def test_it_keeps_what_the_runtime_keeps(score: float, iou: float, top_k: int, v
     np.testing.assert_array_equal(found[2], expected.labels)
     np.testing.assert_allclose(found[1], expected.scores)
     np.testing.assert_allclose(found[0], expected.xyxy, atol=1e-6)
+    assert found[0].min() >= 0
+    assert found[0].max() <= 1
 
 
 def test_a_score_at_the_threshold_counts() -> None:

@@ -31,14 +31,14 @@ function voted(one, found, spread) {
   const sums = [0, 0, 0, 0];
   let total = 0;
   for (const other of found) {
-    const votes = other.label === one.label && other.score >= one.score * VOTER;
-    const shared = votes ? overlap(other.xyxy, one.xyxy) : 0;
+    const above = other.score - one.score * VOTER;
+    const shared = other.label === one.label && above > 0 ? overlap(other.xyxy, one.xyxy) : 0;
     if (!shared) continue;
-    const vote = Math.max(other.score, 1e-6) * Math.exp(-((1 - shared) ** 2) / spread);
+    const vote = above * Math.exp(-((1 - shared) ** 2) / spread);
     for (let side = 0; side < 4; side++) sums[side] += vote * other.xyxy[side];
     total += vote;
   }
-  return { ...one, xyxy: Float32Array.from(sums, (sum) => sum / total) };
+  return total > 0 ? { ...one, xyxy: Float32Array.from(sums, (sum) => sum / total) } : one;
 }
 
 /** Greedy, within each class: a box goes when it overlaps a better one by more than iou. */
