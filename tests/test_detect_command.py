@@ -77,6 +77,15 @@ def test_the_limit_of_objects_is_said_where_it_may_hide_some(detect, photo):
     assert "2 pictures with as many objects as --top-k 1 allows: a larger one may show more" in err
 
 
+def test_boxes_vote_unless_told_not_to(detect, photo):
+    default, still, voted = (
+        detect(photo, "--score", "0.3", "--precision", "float", *words)[1].splitlines()
+        for words in ([], ["--vote", "0"], ["--vote", "0.05"])
+    )
+    assert default == voted != still
+    assert [row.split()[-5] for row in default] == [row.split()[-5] for row in still], "scores"
+
+
 def test_nothing_found_is_said(detect, tmp_path):
     path = tmp_path / "black.png"
     cv2.imwrite(str(path), np.zeros((200, 300, 3), np.uint8))

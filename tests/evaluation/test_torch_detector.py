@@ -18,11 +18,11 @@ WEIGHTS = ROOT / "detector" / "weights" / "ssdlite_mobilenet_v2_coco.safetensors
 
 @pytest.mark.slow
 @pytest.mark.skipif(not PHOTO.is_dir(), reason="../shared/data/photos is absent")
-@pytest.mark.parametrize("size", [None, 384])
-def test_it_finds_what_the_model_file_finds(size):
+@pytest.mark.parametrize(("size", "vote"), [(None, None), (384, 0.5)])
+def test_it_finds_what_the_model_file_finds(size, vote):
     frame = read_image(sorted(PHOTO.glob("*.jpg"))[0])
-    ours = TorchDetector(*checkpoint.load(WEIGHTS), size, score=0.2)
-    file = Detector(precision="float", size=size, score=0.2)
+    ours = TorchDetector(*checkpoint.load(WEIGHTS), size, score=0.2, vote=vote)
+    file = Detector(precision="float", size=size, score=0.2, vote=vote)
     assert ours.size_hw == file.size_hw
     found, timing = ours.detect_timed(frame)
     expected = file(frame)

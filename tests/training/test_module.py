@@ -1,5 +1,7 @@
 """One step, one measurement: without Lightning's loop."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -20,13 +22,13 @@ TRUTH = Truth(torch.tensor([[0.2, 0.2, 0.7, 0.8]]), torch.tensor([0]), torch.ten
 SLIVER = TRUTH._replace(xyxy=torch.tensor([[0.2, 0.2, 0.2001, 0.8]]))
 
 
-def make(frozen_bn=True, judge=lambda found: {"AP": float(len(found))}, box_weight=1.0):
+def make(frozen_bn=True, judge=lambda found: {"AP": float(len(found))}, box_weight=1.0, vote=0.05):
     torch.manual_seed(0)
     settings = Settings(weights="none", width=0.35, size=96)
     start = first_network(settings, NAMES, "made", None)
     return Training(
         start.model,
-        start.card,
+        replace(start.card, vote=vote),
         Objective(box_weight=box_weight),
         Recipe(),
         Clock(steps=100),
@@ -89,6 +91,19 @@ def test_a_measurement_hands_every_picture_to_the_judge():
     assert len(found) == 5
     assert all(len(d.scores) <= 100 and d.class_names == NAMES for d in found)
     assert training.found == []
+
+
+def test_a_measurement_votes_as_the_files_will():
+    seen = []
+    for vote in (0, 1):
+        training = make(judge=lambda found: seen.append(found) or {"AP": 1.0}, vote=vote).eval()
+        training.log_dict = lambda figures: None
+        with torch.no_grad():
+            training.validation_step(batch([TRUTH])[0], 0)
+        training.on_validation_epoch_end()
+    (still,), (moved,) = seen
+    np.testing.assert_array_equal(still.scores, moved.scores)
+    assert np.abs(still.xyxy - moved.xyxy).max() > 1e-3
 
 
 def test_a_loss_that_explodes_names_the_pictures_that_did_it():
