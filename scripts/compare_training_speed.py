@@ -172,7 +172,7 @@ def our_step(data: Dataset, precision: Precision, *, held: bool) -> Step:
     start = first_network(settings, data.class_names, "", None)
     training = Training(
         start.model,
-        data.class_names,
+        start.card,
         Objective(),
         settings.recipe,
         Clock(steps=10**6),
