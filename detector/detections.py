@@ -167,11 +167,12 @@ def voted(xyxy: Float32, scores: Float32, labels: Int64, kept: Int64, spread: fl
     order = np.argsort(-scores, kind="stable")
     for label in np.unique(labels[kept]):
         voters = order[labels[order] == label]
+        falling = -scores[voters]
         places = np.flatnonzero(labels[kept] == label)
         step = max(1, _PAIRS // len(voters))
         for some in np.split(places, range(step, len(places), step)):
             needed = scores[kept[some]] * np.float32(VOTER)
-            able = voters[: np.searchsorted(-scores[voters], -needed.min(), side="right")]
+            able = voters[: np.searchsorted(falling, -needed.min(), side="right")]
             overlap = pairwise_iou(xyxy[kept[some]], xyxy[able])
             votes = np.exp(np.square(1 - overlap) / np.float32(-max(spread, LEAST_SPREAD)))
             votes *= np.maximum(scores[able] - needed[:, None], 0)

@@ -19,7 +19,7 @@ FORMAT = "detector/1"
 _GRAPH, _OPSET, _METADATA = 7, 8, 14
 TOP_K = 100  # as many as COCO's AP looks at, of a class
 MAX_TOP_K = 10_000
-VOTE = 0.05  # docs/training.md has what it is worth
+IOU, VOTE = 0.6, 0.05  # docs/training.md has what the vote is worth
 _LIMITS = ("score", "iou", "top_k", "vote")
 _HIGHEST_FIELD = 40  # anything far above is no ModelProto
 
@@ -49,7 +49,7 @@ def describe(
     input_size: int,
     *,
     score: float = 0.5,
-    iou: float = 0.6,
+    iou: float = IOU,
     precision: str = "float16",
     top_k: int = TOP_K,
     vote: float = VOTE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -164,7 +164,7 @@ def _opencv(setup: Setup, score: float, streams: int) -> Finder:
 def _torch(setup: Setup, score: float, streams: int) -> Finder:
     import torch
 
-    from detector.evaluation.torch_detector import TorchDetector
+    from detector.evaluation.torch_detector import TorchDetector, measured_with
     from detector.model import checkpoint
 
     weights = weights_of(Path(setup.path))
@@ -172,7 +172,7 @@ def _torch(setup: Setup, score: float, streams: int) -> Finder:
         raise DetectorError(f"{setup.path}: no weights (.safetensors) beside it for torch")
     torch.set_num_threads(setup.threads)
     network, card = checkpoint.load(weights)
-    finder = TorchDetector(network, card, setup.size, score=score)
+    finder = TorchDetector(network, card, setup.size, replace(measured_with(card), score=score))
     if setup.engine == "torch-compile":
         finder.model.compile()  # in place: what is called stays the module
     return finder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,8 +102,11 @@ def load_model(options: ModelOptions) -> Model:
 
 
 def _torch_model(options: ModelOptions, score: float) -> Model:
+    from detector.detections import Limits
     from detector.evaluation.judged import Model
-    from detector.evaluation.torch_detector import NMS_IOU, TorchDetector
+    from detector.evaluation.torch_detector import TorchDetector, measured_with
+    from detector.metadata import MAX_TOP_K
+    from detector.predictor import in_range, in_unit
     from detector.training.start import load_network
 
     path = Path(options.model)
@@ -115,18 +118,16 @@ def _torch_model(options: ModelOptions, score: float) -> Model:
             "and --tiles do not apply; leave them out, or `detector export` it first"
         )
     network, card = load_network(path)
-    iou = NMS_IOU if options.iou is None else options.iou
-    finder = TorchDetector(
-        network,
-        card,
-        options.fixed_size(),
-        score=score,
-        iou=iou,
-        top_k=options.top_k,
-        vote=options.vote,
+    own = measured_with(card)
+    limits = Limits(
+        in_unit("score", score),
+        in_unit("iou", own.iou if options.iou is None else options.iou),
+        in_range("top_k", card.top_k if options.top_k is None else options.top_k, 1, MAX_TOP_K),
+        in_unit("vote", own.vote if options.vote is None else options.vote),
     )
+    finder = TorchDetector(network, card, options.fixed_size(), limits)
     title = f"{path.name} at {finder.size_hw[1]} px, {finder.description}"
-    key = [finder.size_hw, finder.description, score, iou, finder.top_k, finder.vote]
+    key = [finder.size_hw, finder.description, *astuple(limits)]
     return Model(finder, path, title, key, 1, card.trained_on)
 
 

@@ -57,9 +57,9 @@ def append_decoder(graph: GraphProto, spec: AnchorSpec, num_classes: int) -> Non
         for k, shapes in enumerate(spec.shapes_wh)
     ]
     anchors = g.op("Concat", *maps, axis=0)
-    centre, size = _halves(g, anchors)
+    centre, size = halves(g, anchors)
     g = Nodes(graph, "decode")
-    move, grow = _halves(g, "offsets")
+    move, grow = halves(g, "offsets")
     move = g.op("Mul", g.op("Mul", move, g.const(CENTRE_VARIANCE)), size)
     centre = g.op("Add", centre, move)
     grow = g.op("Exp", g.op("Mul", grow, g.const(SIZE_VARIANCE)))
@@ -72,7 +72,7 @@ def append_decoder(graph: GraphProto, spec: AnchorSpec, num_classes: int) -> Non
         graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
 
-def _halves(g: Nodes, x: str) -> tuple[str, str]:
+def halves(g: Nodes, x: str) -> tuple[str, str]:
     """The first and the last two columns of (..., 4)."""
     zero, two, four, axis = (g.const([v], np.int64) for v in (0, 2, 4, -1))
     return g.op("Slice", x, zero, two, axis), g.op("Slice", x, two, four, axis)

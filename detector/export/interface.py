@@ -20,8 +20,7 @@ import numpy.typing as npt
 
 from detector import metadata
 from detector.detections import Limits
-from detector.evaluation.run import SCORE
-from detector.evaluation.torch_detector import NMS_IOU
+from detector.evaluation.torch_detector import measured_with
 from detector.model.anchors import anchors_cxcywh
 from detector.model.boxes import CENTRE_VARIANCE, SIZE_VARIANCE
 from detector.model.checkpoint import ModelCard
@@ -50,8 +49,8 @@ class Order:
     outputs: Outputs = "boxes"
     precision: Precision = "float16"
     score: float = 0.05
-    iou: float = 0.6
-    top_k: int = 100
+    iou: float = metadata.IOU
+    top_k: int = metadata.TOP_K
 
     @property
     def input_name(self) -> str:
@@ -84,7 +83,7 @@ class Order:
         """Those that are inside the file, or that it is judged by where NMS is left to the host."""
         if self.outputs == "nms":
             return Limits(self.score, self.iou, self.top_k, self.card.vote)
-        return Limits(SCORE, NMS_IOU, metadata.TOP_K, self.card.vote)
+        return measured_with(self.card)
 
     def described(self) -> dict[str, str]:
         """What a file says of itself, all strings: see `detector.metadata`."""

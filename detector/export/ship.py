@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +82,8 @@ def ship(
     frames: pictures (H, W, 3) BGR to compare on. data: labelled ones to measure AP on, or None.
     Raises DetectorError for what cannot be written or converted; then nothing is.
     """
-    torch_ap = None if data is None else average_precision(_in_torch(order), data)
+    network = TorchDetector(order.model, order.card, order.size, order.limits())
+    torch_ap = None if data is None else average_precision(network, data)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         made = []
         for number, out in enumerate(outs):
@@ -119,12 +120,6 @@ def _write_anchors(path: Path, order: Order) -> None:
     """What a host needs to decode raw outputs, beside what ncnn's file says of itself."""
     about: Mapping[str, object] = json.loads(path.read_text("utf-8")) if path.exists() else {}
     path.write_text(json.dumps({**order.described(), **about, **order.anchors()}), "utf-8")
-
-
-def _in_torch(order: Order) -> TorchDetector:
-    """The network as the files are judged: with the thresholds that they have inside."""
-    limits = asdict(order.limits())
-    return TorchDetector(order.model, order.card, order.size, **limits)
 
 
 def _put(folder: Path, out: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from onnx import GraphProto, TensorProto, helper
 
 from detector.detections import LEAST_SPREAD, VOTER, Limits
-from detector.export.decoder import Nodes
+from detector.export.decoder import Nodes, halves
 
 TINY = 1e-30  # so that nothing is divided by 0
 
@@ -78,13 +78,9 @@ def _append_vote(g: Nodes, spread: float, own: str, voters: str, scores: str) ->
 
 def _overlap(g: Nodes, a: str, b: str) -> str:
     """Pairwise IoU of (D, 4) and (A, 4) xyxy: (D, A)."""
-    axis = g.const([1], np.int64)
-    a, b = g.op("Unsqueeze", a, axis), g.op("Unsqueeze", b, g.const([0], np.int64))
-    half = [g.const([v], np.int64) for v in (0, 2, 4, -1)]
-    corners = [
-        (g.op("Slice", x, half[0], half[1], half[3]), g.op("Slice", x, half[1], half[2], half[3]))
-        for x in (a, b)
-    ]
+    a = g.op("Unsqueeze", a, g.const([1], np.int64))
+    b = g.op("Unsqueeze", b, g.const([0], np.int64))
+    corners = [halves(g, x) for x in (a, b)]
     low = g.op("Max", corners[0][0], corners[1][0])
     high = g.op("Min", corners[0][1], corners[1][1])
     both = _area(g, low, high)
@@ -102,8 +98,7 @@ def _area(g: Nodes, low: str, high: str) -> str:
 
 def _of_area(g: Nodes, boxes: str) -> str:
     """`all.scores`, but 0 for boxes (1, A, 4) that lie outside of the frame."""
-    zero, two, four, axis = (g.const([v], np.int64) for v in (0, 2, 4, -1))
-    low, high = g.op("Slice", boxes, zero, two, axis), g.op("Slice", boxes, two, four, axis)
-    side = g.op("ReduceMin", g.op("Sub", high, low), axis, keepdims=1)  # (1, A, 1)
+    low, high = halves(g, boxes)
+    side = g.op("ReduceMin", g.op("Sub", high, low), g.const([-1], np.int64), keepdims=1)
     inside = g.to_float(g.op("Greater", side, g.const(0.0)))
     return g.op("Mul", "all.scores", inside)

@@ -45,10 +45,7 @@ class ModelCard:
 
 
 # Fields that came after the first weights files: written only where they say something.
-_LATER: dict[str, object] = {
-    **{"head": "ssdlite", "anchors": None, "input_size": 0},
-    **{"top_k": TOP_K, "vote": VOTE},
-}
+_LATER = ("head", "anchors", "input_size", "top_k", "vote")
 
 
 def build(card: ModelCard) -> SSDLite:
@@ -71,7 +68,8 @@ def save(path: Path, model: SSDLite, card: ModelCard) -> None:
         for name, tensor in model.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    fields = {k: v for k, v in asdict(card).items() if k not in _LATER or v != _LATER[k]}
+    said = asdict(card).items()
+    fields = {k: v for k, v in said if k not in _LATER or v != getattr(ModelCard, k)}
     card_json = json.dumps(fields, ensure_ascii=False)
     write_whole(path, to_bytes(tensors, metadata={"card": card_json}), "--out")
 

@@ -10,10 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from detector.detections import Detections, Limits, select
-from detector.evaluation.run import SCORE
-from detector.evaluation.torch_detector import NMS_IOU
-from detector.metadata import TOP_K
+from detector.detections import Detections, select
+from detector.evaluation.torch_detector import measured_with
 from detector.model.anchors import anchors_cxcywh
 from detector.model.boxes import decode
 from detector.model.checkpoint import ModelCard, images_to_input
@@ -55,7 +53,7 @@ class Training(L.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)
-        self.class_names, self.limits = card.class_names, Limits(SCORE, NMS_IOU, TOP_K, card.vote)
+        self.class_names, self.limits = card.class_names, measured_with(card)
         self.objective, self.recipe, self.clock = objective, recipe, clock
         self.fresh, self.held = fresh, held
         self.judge, self.explain, self.peers = judge, explain, peers

@@ -20,6 +20,7 @@ from detector.cli import main
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
 VAL, REFERENCE = SHARED / "data" / "coco-val-128", SHARED / "reference"
+WEIGHTS = ROOT / "detector" / "weights" / "ssdlite_mobilenet_v2_coco.safetensors"
 needs_val = pytest.mark.skipif(not VAL.is_dir(), reason="../shared/data/coco-val-128 is absent")
 
 
@@ -124,6 +125,9 @@ def test_a_split_leaves_out_the_results_of_others(data, tmp_path, capsys):
         (["--data", "DATA", "--detections", "nowhere.json"], r"nowhere\.json: cannot be read"),
         (["--data", "DATA", "--model", "nowhere.ckpt"], r"nowhere\.ckpt: no such checkpoint"),
         (["--data", "DATA", "--model", "x.ckpt", "--precision", "int8"], "torch runs it"),
+        (["--data", "DATA", "--model", WEIGHTS, "--vote", "2"], "vote is 2"),
+        (["--data", "DATA", "--model", WEIGHTS, "--iou", "-1"], "iou is -1"),
+        (["--data", "DATA", "--model", WEIGHTS, "--top-k", "0"], "top_k is 0"),
         (["--compare", "nowhere", "DATA"], "nowhere: no evaluation .*expected a folder"),
         (["--compare", "DATA", "DATA", "--out", "a"], "--compare only prints"),
     ],

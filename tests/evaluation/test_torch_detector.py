@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detector.detections import Limits
 from detector.errors import DetectorError
 from detector.evaluation.torch_detector import TorchDetector
 from detector.images import read_image
@@ -18,10 +19,10 @@ WEIGHTS = ROOT / "detector" / "weights" / "ssdlite_mobilenet_v2_coco.safetensors
 
 @pytest.mark.slow
 @pytest.mark.skipif(not PHOTO.is_dir(), reason="../shared/data/photos is absent")
-@pytest.mark.parametrize(("size", "vote"), [(None, None), (384, 0.5)])
+@pytest.mark.parametrize(("size", "vote"), [(None, 0.05), (384, 0.5)])
 def test_it_finds_what_the_model_file_finds(size, vote):
     frame = read_image(sorted(PHOTO.glob("*.jpg"))[0])
-    ours = TorchDetector(*checkpoint.load(WEIGHTS), size, score=0.2, vote=vote)
+    ours = TorchDetector(*checkpoint.load(WEIGHTS), size, Limits(0.2, 0.6, 100, vote))
     file = Detector(precision="float", size=size, score=0.2, vote=vote)
     assert ours.size_hw == file.size_hw
     found, timing = ours.detect_timed(frame)
