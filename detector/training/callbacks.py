@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
 from detector.training.hooks import StepCallback
+from detector.training.interrupt import Interrupt
 from detector.training.plan import MEASURING_SHARE
 from detector.training.recipe import Clock, ema_step
 from detector.training.start import Start, start_fields
@@ -115,31 +116,51 @@ class Pace(StepCallback):
 class Keep(StepCallback):
     """Writes last.ckpt every `seconds` and after each measurement, best.ckpt when AP is better.
 
-    Stands behind `Pace` and the average in the trainer's list, whose state it saves.
+    And last.ckpt when Ctrl-C or SIGTERM ends a run of one process: several would not be in the same
+    step. Stands behind `Pace` and the average in the trainer's list, whose state it saves.
     """
 
     def __init__(self, folder: Path, start: Start, pace: Pace, seconds: float) -> None:
         self.folder, self.start, self.pace, self.seconds = folder, start, pace, seconds
         self._saved = 0.0
+        self._interrupt = Interrupt()
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """What it starts from is saved already, or not worth it."""
         self._saved = self.pace.clock.elapsed()
+        if trainer.world_size == 1:
+            self._interrupt.begin()
 
     def after_step(self, trainer: L.Trainer, losses: Mapping[str, Tensor]) -> None:
         """Save when it is time, but not between a step and its measurement.
 
         A run that went on from there would never make up for the measurement.
         """
-        wrong_time = self.pace.apart or self.pace.due or self.pace.finished
-        if self.pace.clock.elapsed() - self._saved >= self.seconds and not wrong_time:
+        if self.pace.apart or self.pace.due or self.pace.finished:
+            return
+        late = self.pace.clock.elapsed() - self._saved >= self.seconds
+        if late or self._interrupt.asked:
             self._save(trainer, LAST)
+        self._interrupt.obey()
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Save what was measured."""
         if self.pace.improved or not (self.folder / BEST).exists():
             self._save(trainer, BEST)
         self._save(trainer, LAST)
+        self._interrupt.obey()
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Nothing is in mid-step any more."""
+        self._interrupt.end()
+
+    def on_exception(
+        self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Nor is it here. If a loader's process was terminated as well, its end is heard first."""
+        self._interrupt.end()
+        if isinstance(exception, RuntimeError):
+            self._interrupt.obey(exception)
 
     def _save(self, trainer: L.Trainer, name: str) -> None:
         trainer.save_checkpoint(self.folder / name)

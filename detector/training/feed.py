@@ -15,6 +15,7 @@ from detector.data.augment import flipped_view, training_views
 from detector.data.example import Example
 from detector.data.loading import Item, Pictures, Stream, collate
 from detector.data.mosaic import with_mosaics
+from detector.training.interrupt import ignore_interrupts
 from detector.training.objective import Truth
 from detector.training.process import give_back
 
@@ -102,7 +103,7 @@ def make_loader(feed: Feed, places: Places, workers: int) -> DataLoader[tuple[It
         num_workers=workers,
         prefetch_factor=AHEAD if workers else None,
         timeout=STUCK if workers else 0,
-        worker_init_fn=give_back,
+        worker_init_fn=_begin_worker,
         # Forked workers share the pictures' memory; started anew each would need a copy.
         multiprocessing_context="fork" if workers and _can_fork() else None,
     )
@@ -118,6 +119,12 @@ def collate_numbered(items: list[tuple[Item, int]]) -> Batch:
     """Numbered items -> images (N, 3, S, S) uint8, N truths, N numbers."""
     images, truths = collate([item for item, _ in items])
     return images, truths, [index for _, index in items]
+
+
+def _begin_worker(number: int) -> None:
+    ignore_interrupts()
+    # Kept memory is there twice as soon as the parent of a forked worker writes to its own.
+    give_back()
 
 
 def _can_fork() -> bool:

@@ -28,12 +28,8 @@ def prepare() -> None:
         _glibc("mallopt", M_TRIM_THRESHOLD, NEVER)
 
 
-def give_back(worker: int = 0) -> None:
-    """Give memory that is kept for the next step to whoever needs it.
-
-    In a loader's `worker`, forked, since each page of it would be there twice as soon as the parent
-    writes to its own.
-    """
+def give_back() -> None:
+    """Give memory that is kept for the next step to whoever needs it."""
     _glibc("malloc_trim", 0)
 
 

@@ -67,6 +67,29 @@ def assert_same(folder, whole):
     assert torch.allclose(*moments, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("step", [3, 5, 15])  # 5: before a measurement; 15: before the last
+def test_interrupted_and_resumed(shapes, whole, tmp_path, monkeypatch, step):
+    """Ctrl-C keeps the step it comes in, whatever `save_seconds` is."""
+    row = History._row
+    rows = []
+
+    def press(self, values):
+        row(self, values)
+        rows.append(values[0])
+        if rows.count(str(step)) == 1:  # a measurement is a row of its own
+            rows.append(str(step))
+            signal.raise_signal(signal.SIGINT)
+
+    chosen, folder = settings(shapes), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "_row", press)
+        with pytest.raises(SystemExit):  # Lightning's word for Ctrl-C
+            go(chosen, folder, save_seconds=3600)
+    assert load_checkpoint(folder / "last.ckpt")["global_step"] == step
+    go(chosen, folder)
+    assert_same(folder, whole)
+
+
 @pytest.mark.parametrize("cut_at", [1, 5, 8, 14])  # 8: mid-epoch, with a measurement behind it
 def test_stopped_and_resumed(shapes, whole, tmp_path, monkeypatch, cut_at):
     row = History._row
