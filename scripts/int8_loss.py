@@ -14,6 +14,7 @@ from pathlib import Path
 import tyro
 
 from detector import metadata
+from detector.data.flips import flips_for
 from detector.data.load import load_splits
 from detector.data.split import thinned
 from detector.export.held import MOST_LOOKS, Held
@@ -37,7 +38,7 @@ def main(
     val = replace(val, examples=tuple(thinned(val.examples, HELD)))
     side = metadata.read(floats).input_size
     for looks in (1, MOST_LOOKS):
-        held = Held(val, side, looks)
+        held = Held(val, side, looks, flips_for(val.class_names))
         before, after = (held.average_precision(path) for path in (floats, int8))
         views = f"{len(held)} pictures, {looks} view{'s' * (looks > 1)} of each"
         print(f"{views}: AP {before:.2f} -> {after:.2f}, {before - after:.2f} lost")

@@ -11,7 +11,7 @@ import tyro
 
 from detector.commands.options import shown
 from detector.errors import DetectorError
-from detector.export.int8_options import MAX_DROP, VIEWS
+from detector.export.int8_options import MAX_DROP, VIEWS, Int8Options
 from detector.training import process
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Quantize:
 
     def _to_drop(self, data: Path, out: Path) -> None:
         from detector.data.account import account
+        from detector.data.flips import flips_for
         from detector.data.load import load_splits, open_card
         from detector.evaluation.judged import class_notes
         from detector.export.quantize import float_graph
@@ -106,8 +107,9 @@ class Quantize:
         floats = measure(self.model, val.examples, val.class_names)
         _say("quantising to int8 on training pictures and measuring it")
         name = open_card(data).name
-        bounds = (self.max_drop, self.views if self.fine_tune else 0)
-        made = write_int8(self.model, out, train, val, name, floats, _say, *bounds)
+        views = self.views if self.fine_tune else 0
+        options = Int8Options(self.max_drop, views, flips=flips_for(train.class_names))
+        made = write_int8(self.model, out, train, val, name, floats, _say, options)
         print("\n".join(_table(self.model, floats, made)))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.data.example import KNOWN_SHARE, WANTED_SHARE
+from detector.data.flips import FLIPS
 
 # albumentations asks a server for its newest version when imported; nobody asked for that.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -101,16 +102,21 @@ def zoom_out(view: View, rng: np.random.Generator, most: float = 2.5) -> View:
 
 
 def training_views(
-    side: int, *, crops: float = 0.8, zoom: float = 0.2, colours: float = 0.5
+    side: int,
+    *,
+    crops: float = 0.8,
+    zoom: float = 0.2,
+    flips: float = FLIPS,
+    colours: float = 0.5,
 ) -> Augment:
     """The default augmentation: crop or zoom out, resize to `side`, flip, change colours.
 
-    zoom: chance of zooming out; crops: of a crop among the others; colours: of each of two changes,
-    of brightness with contrast and of hue with saturation.
+    zoom: chance of zooming out; crops: of a crop among the others; flips: of being mirrored;
+    colours: of each of two changes, of brightness with contrast and of hue with saturation.
     """
     finish = A.Compose(
         [
-            A.HorizontalFlip(p=0.5),
+            A.HorizontalFlip(p=flips),
             A.RandomBrightnessContrast(0.2, 0.2, p=colours),
             A.HueSaturationValue(
                 hue_shift_limit=8, sat_shift_limit=40, val_shift_limit=20, p=colours
@@ -143,8 +149,8 @@ def plain_view(side: int) -> Augment:
     return lambda view, rng: resize(view, side, side)
 
 
-def nearby_view(side: int, least: float = 0.85) -> Augment:
-    """A part of `least` to all of each side, anywhere, mirrored every second time; resized.
+def nearby_view(side: int, flips: float = FLIPS, least: float = 0.85) -> Augment:
+    """A part of `least` to all of each side, anywhere, mirrored with chance `flips`; resized.
 
     As likely a picture as the whole one, but one that lies otherwise on the network's grid: what a
     network finds in several of them depends less on chance.
@@ -155,17 +161,17 @@ def nearby_view(side: int, least: float = 0.85) -> Augment:
         w, h = (np.ceil(rng.uniform(least, 1.0, 2) * (width, height))).astype(int)
         x1, y1 = rng.integers(width - w + 1), rng.integers(height - h + 1)
         part = resize(crop(view, int(x1), int(y1), int(x1 + w), int(y1 + h)), side, side)
-        return mirrored(part) if rng.uniform() < 0.5 else part
+        return mirrored(part) if rng.uniform() < flips else part
 
     return augment
 
 
-def flipped_view(side: int) -> Augment:
-    """Resize, and flip every second time: the last part of training."""
+def flipped_view(side: int, flips: float = FLIPS) -> Augment:
+    """Resize, and mirror with chance `flips`: the last part of training."""
 
     def augment(view: View, rng: np.random.Generator) -> View:
         view = resize(view, side, side)
-        return view if rng.uniform() < 0.5 else mirrored(view)
+        return view if rng.uniform() < 1 - flips else mirrored(view)
 
     return augment
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from detector.data.augment import Augment, View, crop, resize, training_views
+from detector.data.flips import FLIPS
 
 CENTRE = 0.3, 0.7  # share of a side at which the four meet
 
@@ -19,15 +20,16 @@ def with_mosaics(
     side: int,
     chance: float,
     *,
+    flips: float = FLIPS,
     colours: float = 0.5,
 ) -> Augment:
     """`augment`, but with `chance` a mosaic of the view and three more, flipped and recoloured.
 
-    picture: of `count`, by number. colours: as in `training_views`. A view stays a function of the
-    first one and of the random generator alone, as long as the pictures stay the same. YOLOv4,
-    section 3.3.
+    picture: of `count`, by number. flips, colours: as in `training_views`. A view stays a function
+    of the first one and of the random generator alone, as long as the pictures stay the same.
+    YOLOv4, section 3.3.
     """
-    finish = training_views(side, crops=0, zoom=0, colours=colours)
+    finish = training_views(side, crops=0, zoom=0, flips=flips, colours=colours)
 
     def changed(view: View, rng: np.random.Generator) -> View:
         if rng.uniform() >= chance:

@@ -21,7 +21,7 @@ from detector.data.loading import Pictures, Stream, collate
 from detector.errors import OutOfMemoryError, no_memory
 from detector.export.frames import BUDGET
 from detector.export.graph_network import GraphNetwork
-from detector.export.int8_options import BATCH
+from detector.export.int8_options import BATCH, Int8Options
 from detector.training.recipe import lr_factor
 
 # LR is in parts of a channel's largest weight, of which int8 makes 127 steps. Of 1e-4, 3e-4, 1e-3
@@ -44,20 +44,20 @@ def fine_tune(
     floats: onnx.ModelProto,
     examples: Sequence[Example],
     side: int,
-    views: int,
-    batch: int,
+    options: Int8Options,
     say: Say,
 ) -> Tuned | None:
-    """The int8 graph after `views` random views of the pictures; None, and why is said, on failure.
+    """The int8 graph after random views of the pictures; None, and why is said, on failure.
 
-    Both graphs are left as they are. batch: views at once, fewer where they are large. floats: what
-    int8 was made from. Labels are looked at by the random crops alone. Raises DetectorError when no
-    picture can be read.
+    Both graphs are left as they are. options.batch: views at once, fewer where they are large.
+    floats: what int8 was made from. Labels are looked at by the random crops alone. Raises
+    DetectorError when no picture can be read.
     """
-    batch = max(1, min(batch, round(BATCH * (FULL_SIDE / side) ** 2)))
-    steps = math.ceil(views / batch)
+    batch = max(1, min(options.batch, round(BATCH * (FULL_SIDE / side) ** 2)))
+    steps = math.ceil(options.views / batch)
     calm_from = round((1 - CALM) * steps) * batch
-    augment = training_views(side), flipped_view(side)
+    flips = options.flips
+    augment = training_views(side, flips=flips), flipped_view(side, flips)
     try:
         feed = Stream(Pictures(examples, side, BUDGET), *augment, seed=0, calm_from=calm_from)
         student = GraphNetwork(int8, floats)

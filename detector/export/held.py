@@ -12,6 +12,7 @@ import numpy as np
 
 from detector.data.augment import nearby_view
 from detector.data.example import Dataset, Example
+from detector.data.flips import FLIPS
 from detector.data.loading import Pictures
 from detector.detections import Limits, select
 from detector.evaluation.analyse import analyse
@@ -27,15 +28,16 @@ ENOUGH, MOST_LOOKS = 320, 8  # views to decide by; of one picture
 class Held:
     """Labelled pictures as a network of `side` pixels takes them; unreadable ones are left out.
 
-    looks: how often each is looked at, as it is and then in nearby views (`nearby_view`), always
-    the same ones, shrunk as training has them. AP of one view of 40 pictures moves by points either
-    way when only rounding changes, of eight views hardly (docs/int8.md).
+    looks: how often each is looked at, as it is and then in nearby views (`nearby_view`; flips:
+    chance of one being mirrored), always the same ones, shrunk as training has them. AP of one view
+    of 40 pictures moves by points either way when only rounding changes, of eight views hardly
+    (docs/int8.md).
     """
 
-    def __init__(self, data: Dataset, side: int, looks: int = 1) -> None:
+    def __init__(self, data: Dataset, side: int, looks: int = 1, flips: float = FLIPS) -> None:
         self.frames = Frames([example.path for example in data.examples], side)
         self.data = replace(data, examples=tuple(data.examples[i] for i in self.frames.readable))
-        self._nearby = list(_nearby(self.data, side, looks - 1)) if len(self) else []
+        self._nearby = list(_nearby(self.data, side, looks - 1, flips)) if len(self) else []
 
     def __len__(self) -> int:
         return len(self.data.examples)
@@ -71,7 +73,7 @@ def looks(count: int, side: int) -> int:
 
 
 def _nearby(
-    data: Dataset, side: int, times: int
+    data: Dataset, side: int, times: int, flips: float
 ) -> Iterator[tuple[Example, UInt8, tuple[int, int]]]:
     """Views of the pictures, `times` of each: what is in one, its frame, and its width and height.
 
@@ -79,7 +81,7 @@ def _nearby(
     """
     if times < 1:
         return
-    pictures, change = Pictures(data.examples, side, BUDGET), nearby_view(side)
+    pictures, change = Pictures(data.examples, side, BUDGET), nearby_view(side, flips)
     for index, example in enumerate(pictures.examples):
         for time in range(times):
             view = change(pictures.view(index), np.random.default_rng((index, time)))

@@ -20,7 +20,7 @@ from detector.errors import DetectorError
 from detector.export.fine_tune import fine_tune
 from detector.export.frames import Frames
 from detector.export.held import Held, divide, looks
-from detector.export.int8_options import BATCH, MAX_DROP, VIEWS
+from detector.export.int8_options import Int8Options
 from detector.export.quantize import float_graph, int8_graph, with_notes
 from detector.export.restore import int8_layers, restore
 from detector.export.sensitivity import Batches, ranked
@@ -29,6 +29,7 @@ CALIBRATION, HELD, RANKED = 300, 200, 12  # pictures, at most
 
 SEVERAL = 0.2  # of the layers: from there on, float costs size and time that one would notice
 
+DEFAULT = Int8Options()
 Say = Callable[[str], None]
 
 
@@ -103,23 +104,21 @@ def quantize_to_drop(
     train: Dataset,
     name: str,
     say: Say,
-    max_drop: float = MAX_DROP,
-    views: int = VIEWS,
-    batch: int = BATCH,
+    options: Int8Options = DEFAULT,
 ) -> Int8:
     """The int8 form of a float model file that loses at most max_drop AP on held-back pictures.
 
-    Where all layers in int8 lose more, they learn on `views` views (0 for none), at most `batch` at
-    once, and where that is not enough, layers go back into float. train: labelled pictures like
-    those in use, called `name`; a part calibrates, the rest decides. Those that the figure of merit
-    is measured on are not to be among them. Raises DetectorError for files that cannot be quantised
-    and when no picture can be read.
+    Where all layers in int8 lose more, they learn, and where that is not enough, layers go back
+    into float. train: labelled pictures like those in use, called `name`; a part calibrates, the
+    rest decides. Those that the figure of merit is measured on are not to be among them. Raises
+    DetectorError for files that cannot be quantised and when no picture can be read.
     """
     side = metadata.read(path).input_size
     rest, judging = divide(train)
     frames = Frames([example.path for example in thinned(rest, CALIBRATION)], side)
     judging = thinned(judging, HELD)
-    held = Held(replace(train, examples=tuple(judging)), side, looks(len(judging), side))
+    judged = replace(train, examples=tuple(judging))
+    held = Held(judged, side, looks(len(judging), side), options.flips)
     if not (len(frames) and len(held)):
         raise DetectorError(
             f"quantize: none of {counted(len(train.examples), 'training picture')} can be read"
@@ -129,14 +128,15 @@ def quantize_to_drop(
     with contextlib.redirect_stdout(sys.stderr):  # progress is no result
         plain = int8_graph(floats, frames)
     shown = [frames[i] for i in thinned(range(len(frames)), RANKED)]
-    trial = Trial(path, note, held, held.average_precision(path), shown, max_drop, say)
+    trial = Trial(path, note, held, held.average_precision(path), shown, options.max_drop, say)
     first = Attempts(plain, floats, trial)
     lost = first.drop_with(0)
     made: Int8 | None = None
-    if lost > max_drop and views:
+    if lost > options.max_drop and options.views:
         say(f"{_too_much(lost, trial)}: fine-tuning")
-        tuned = fine_tune(plain, floats, thinned(rest, views), side, views, batch, say)
-        made = _better(Attempts(*tuned, trial, views), lost) if tuned else None
+        seen = thinned(rest, options.views)
+        tuned = fine_tune(plain, floats, seen, side, options, say)
+        made = _better(Attempts(*tuned, trial, options.views), lost) if tuned else None
     if made is None or len(made.kept) > SEVERAL * made.layers:  # the first may need fewer
         made = min(filter(None, (made, within_drop(first))), key=lambda one: len(one.kept))
     return replace(made, plain_drop=lost)

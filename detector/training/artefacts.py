@@ -15,9 +15,9 @@ from detector.data.example import Dataset
 from detector.evaluation.analysis import Analysis
 from detector.evaluation.metrics import as_metrics
 from detector.export.faithful import faithful_onnx
-from detector.export.int8_options import BATCH, MAX_DROP, VIEWS
+from detector.export.int8_options import Int8Options
 from detector.export.onnx import write
-from detector.export.verified import Int8, quantize_to_drop
+from detector.export.verified import DEFAULT, Int8, quantize_to_drop
 from detector.model import checkpoint
 from detector.model.checkpoint import ModelCard
 from detector.model.ssdlite import SSDLite
@@ -53,12 +53,12 @@ def write_models(
     train: Dataset,
     val: Dataset,
     say: Callable[[str], None],
-    batch: int = BATCH,
+    options: Int8Options = DEFAULT,
 ) -> list[ModelFile]:
     """weights.safetensors, model.onnx and model-int8.onnx, the latter two measured on all of val.
 
-    card.trained_on: what the data is called. batch: pictures to learn from at once, where int8
-    needs that. DetectorError where a file cannot be written.
+    card.trained_on: what the data is called. options: of the int8 file. DetectorError where a file
+    cannot be written.
     """
     checkpoint.save(folder / WEIGHTS, model, card)
     say("writing model.onnx and measuring it")
@@ -68,7 +68,7 @@ def write_models(
     say("quantising to int8 on training pictures and measuring it")
     data = train, val, card.trained_on
     floats = files[0].measured
-    files.append(write_int8(float_path, folder / INT8, *data, floats, say, batch=batch))
+    files.append(write_int8(float_path, folder / INT8, *data, floats, say, options))
     return files
 
 
@@ -80,17 +80,15 @@ def write_int8(
     name: str,
     floats: Measured,
     say: Callable[[str], None],
-    max_drop: float = MAX_DROP,
-    views: int = VIEWS,
-    batch: int = BATCH,
+    options: Int8Options = DEFAULT,
 ) -> ModelFile:
     """The int8 form of a float file, which does as `floats` says on val, measured on all of val.
 
-    train decides which layers are int8, never val. name: what the data is called. max_drop, views,
-    batch: see `quantize_to_drop`, whose DetectorErrors it raises, and others for a place that
+    train decides which layers are int8, never val. name: what the data is called. options:
+    see `quantize_to_drop`, whose DetectorErrors it raises, and others for a place that
     cannot be written.
     """
-    int8 = quantize_to_drop(float_path, train, name, say, max_drop, views, batch)
+    int8 = quantize_to_drop(float_path, train, name, say, options)
     say(int8.sentence())
     annotate(int8.proto, {**int8.notes(), "float_ap": f"{floats.analysis.figures['AP']:.2f}"})
     return replace(_write_measured(out, int8.proto, name, val), int8=int8)

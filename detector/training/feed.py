@@ -13,6 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from detector.data.augment import flipped_view, training_views
 from detector.data.example import Example
+from detector.data.flips import FLIPS
 from detector.data.loading import Item, Pictures, Stream, collate
 from detector.data.mosaic import with_mosaics
 from detector.training.interrupt import ignore_interrupts
@@ -23,6 +24,7 @@ CALM_FROM = 0.9  # share of a run after which pictures are only flipped
 AHEAD = 4  # batches each worker prepares
 STUCK = 300  # seconds for a batch, after which workers are taken to hang
 NEVER = 2**62
+VIEWS = ("crops", "zoom", "flips", "colours", "mosaic")  # what a `Feed` is told of them
 
 Place = tuple[int, bool]  # sample number, and whether the run is calm by then
 Batch = tuple[Tensor, list[Truth], list[int]]  # images, truths, sample numbers
@@ -39,14 +41,15 @@ class Feed(TorchDataset[tuple[Item, int]]):
         *,
         crops: float,
         zoom: float,
+        flips: float = FLIPS,
         colours: float = 0.5,
         mosaic: float = 0.0,
     ) -> None:
-        augment = training_views(side, crops=crops, zoom=zoom, colours=colours)
-        calm = flipped_view(side)
+        augment = training_views(side, crops=crops, zoom=zoom, flips=flips, colours=colours)
+        calm = flipped_view(side, flips)
         if mosaic:
             others = pictures.view, len(pictures)
-            augment = with_mosaics(augment, *others, side, mosaic, colours=colours)
+            augment = with_mosaics(augment, *others, side, mosaic, flips=flips, colours=colours)
         self.pictures = pictures
         self.wild = Stream(pictures, augment, calm, seed, NEVER)
         self.calm = Stream(pictures, augment, calm, seed, 0)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from detector.export.int8_options import BATCH
+from detector.data.flips import flips_for
+from detector.export.int8_options import BATCH, Int8Options
 from detector.model.checkpoint import ModelCard
 from detector.training import artefacts
 from detector.training.callbacks import BEST, Pace
@@ -29,8 +30,9 @@ def finish(settings: Settings, folder: Path, data: Data, pace: Pace) -> str:
     steps, seconds = pace.best_step, pace.clock.elapsed()
     give_back()  # what is next runs in other libraries
     model, card = load_network(folder / BEST)
-    batch = min(settings.batch, BATCH)
-    files = artefacts.write_models(folder, model, card, data.train, data.val, say, batch)
+    flips = flips_for(card.class_names, settings.flips)
+    options = Int8Options(batch=min(settings.batch, BATCH), flips=flips)
+    files = artefacts.write_models(folder, model, card, data.train, data.val, say, options)
     about: dict[str, object] = {
         "data": data.name,
         "classes": list(card.class_names),

@@ -131,6 +131,9 @@ class Settings:
     """Chance of a random crop, among the pictures not zoomed out."""
     zoom: float = 0.2
     """Chance of a picture being zoomed out."""
+    flips: Annotated[float | None, shown("CHANCE", "0.5, or 0")] = None
+    """Chance of a picture being mirrored. By default 0.5, or 0 where class names tell left from
+    right (a line says so); give 0 where classes do so without saying it: letters, arrows."""
     colours: float = 0.5
     """Chance of another brightness and contrast, and of another hue and saturation."""
     mosaic: float = 0.0

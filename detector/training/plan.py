@@ -78,6 +78,7 @@ def _check_ranges(settings: Settings, machine: Machine) -> None:
         "--crops": settings.crops,
         "--zoom": settings.zoom,
         "--colours": settings.colours,
+        "--flips": settings.flips,
         "--mosaic": settings.mosaic,
         "--vote": settings.vote,
         "--positive": losses.positive,

@@ -21,22 +21,23 @@ from detector.data.load import load_splits, open_card
 from detector.data.loading import Pictures
 from detector.errors import DetectorError
 from detector.metadata import TOP_K
-from detector.training import distributed, plan, size
+from detector.training import distributed, plan
 from detector.training.atomic import AtomicIO
 from detector.training.averaging import Averaging
 from detector.training.blame import describe
 from detector.training.callbacks import BEST, LAST, Keep, MovingAverage, Pace, same_classes
 from detector.training.distributed import ALONE, Peers
-from detector.training.feed import Feed, Places, constant, make_loader
+from detector.training.feed import VIEWS, Feed, Places, constant, make_loader
 from detector.training.history import History
 from detector.training.judge import Judge
 from detector.training.launch import is_first, rank
 from detector.training.mishaps import short_memory
 from detector.training.module import Training
 from detector.training.objective import Objective
-from detector.training.options import FROM_SCRATCH, RATES, Machine, Settings
+from detector.training.options import Machine, Settings
 from detector.training.progress import ProgressLine
 from detector.training.recipe import Clock
+from detector.training.settle import settle
 from detector.training.start import (
     Start,
     batch_norms,
@@ -78,12 +79,11 @@ def load(settings: Settings) -> Data:
 
 
 def settled(settings: Settings, data: Data) -> Settings:
-    """The settings with what they leave open: input size (it is said why) and learning rates."""
-    chosen, why = size.sized(settings, data.train)
-    if why:
-        say(why)
-    rates = settings.recipe.rates(FROM_SCRATCH if settings.weights == "none" else RATES)
-    return replace(chosen, recipe=replace(settings.recipe, **rates._asdict()))
+    """The settings with nothing left open; it is said why where that is not plain."""
+    chosen, lines = settle(settings, data.train)
+    for line in lines:
+        say(line)
+    return chosen
 
 
 def try_start(settings: Settings, data: Data, folder: Path) -> None:
@@ -129,7 +129,7 @@ def train(settings: Settings, machine: Machine, folder: Path, data: Data) -> Pac
         pace.load_state_dict(dict(resumed["callbacks"]["Pace"]))
         _say_over(folder, step)
         return pace
-    views = {name: getattr(settings, name) for name in ("crops", "zoom", "colours", "mosaic")}
+    views = {name: getattr(settings, name) for name in VIEWS}
     feed = Feed(pictures, settings.size, settings.seed, **views)
     training = _module(settings, machine, start, pace.clock, judge, feed)
     trainer = _trainer(settings, machine, folder, start, pace)

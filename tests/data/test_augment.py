@@ -161,6 +161,16 @@ def test_flipped_view_only_flips(scene: View) -> None:
     assert 8 < flips < 32
 
 
+@pytest.mark.parametrize("view", [training_views, flipped_view, nearby_view])
+@pytest.mark.parametrize("chance", [0.0, 1.0])
+def test_how_often_views_are_mirrored_can_be_chosen(scene: View, view, chance: float) -> None:
+    augment = view(130, flips=chance)
+    for seed in range(40):
+        done = augment(scene, np.random.default_rng(seed))
+        if len(done.labels) == 2:
+            assert (done.xyxy[0, 0] > done.xyxy[1, 0]) == chance
+
+
 def test_nearby_views_show_nearly_all_of_it_somewhere_else(scene: View) -> None:
     lefts, mirrored = set(), 0
     for seed in range(60):

@@ -12,6 +12,7 @@ from detector.data.example import Example
 from detector.data.load import load_splits
 from detector.export import fine_tune as module
 from detector.export.fine_tune import apart, fine_tune
+from detector.export.int8_options import Int8Options
 from detector.export.quantize import float_graph
 from detector.predictor import COCO_FLOAT, COCO_INT8
 
@@ -55,7 +56,7 @@ def test_it_learns_and_keeps_the_graph(few: tuple[Example, ...]) -> None:
     int8, floats = onnx.load(COCO_INT8), float_graph(COCO_FLOAT)
     before = constants(int8)
     said: list[str] = []
-    made = fine_tune(int8, floats, few, 96, 10, 4, said.append)
+    made = fine_tune(int8, floats, few, 96, Int8Options(views=10, batch=4), said.append)
     assert made is not None
     assert constants(int8) == before
     assert list(made.int8.graph.node) == list(int8.graph.node)
@@ -76,7 +77,7 @@ def test_a_loss_beyond_sense_ends_it(
     monkeypatch.setattr(module, "LR", float("inf"))
     int8, floats = onnx.load(COCO_INT8), float_graph(COCO_FLOAT)
     said: list[str] = []
-    assert fine_tune(int8, floats, few, 96, 6, 2, said.append) is None
+    assert fine_tune(int8, floats, few, 96, Int8Options(views=6, batch=2), said.append) is None
     assert "astray" in said[-1]
 
 
@@ -90,7 +91,7 @@ def test_too_little_memory_ends_it_too(
     monkeypatch.setattr(module.GraphNetwork, "forward", forward)
     said: list[str] = []
     graphs = onnx.load(COCO_INT8), float_graph(COCO_FLOAT)
-    assert fine_tune(*graphs, few, 96, 6, 2, said.append) is None
+    assert fine_tune(*graphs, few, 96, Int8Options(views=6, batch=2), said.append) is None
     assert said == ["out of memory in fine-tuning, which is left out"]
 
 
@@ -101,5 +102,6 @@ def test_another_error_is_no_lack_of_memory(
         raise RuntimeError("size mismatch")
 
     monkeypatch.setattr(module.GraphNetwork, "forward", forward)
+    graphs = onnx.load(COCO_INT8), float_graph(COCO_FLOAT)
     with pytest.raises(RuntimeError, match="size mismatch"):
-        fine_tune(onnx.load(COCO_INT8), float_graph(COCO_FLOAT), few, 96, 6, 2, print)
+        fine_tune(*graphs, few, 96, Int8Options(views=6, batch=2), print)

@@ -42,7 +42,7 @@ def test_pictures_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
 def test_a_damaged_picture_is_looked_at_in_no_way(tmp_path: Path) -> None:
     data = gray(tmp_path, 3)
     data.examples[1].path.write_bytes(b"no picture")
-    seen = list(_nearby(Held(data, 32).data, 32, 2))
+    seen = list(_nearby(Held(data, 32).data, 32, 2, 0.5))
     assert [one.path.stem for one, _, _ in seen] == ["00", "00", "02", "02"]
     assert {frame.shape for _, frame, _ in seen} == {(1, 32, 32, 3)}
 

@@ -17,6 +17,7 @@ from onnx import numpy_helper
 from detector import metadata
 from detector.errors import DetectorError
 from detector.export import verified
+from detector.export.int8_options import Int8Options
 from detector.export.onnx import write
 from detector.export.quantize import float_graph
 from detector.export.restore import int8_layers
@@ -67,7 +68,7 @@ def put_back(monkeypatch: pytest.MonkeyPatch, first: float, learned: float, most
         start, end = (learned, most) if bias_of(proto) == 7 else (first, 37.0)
         return min(end, start + whole - len(int8_layers(proto)))
 
-    def tune(int8, floats, examples, side, views, batch, say):
+    def tune(int8, floats, examples, side, options, say):
         return with_bias(int8, 7), with_bias(floats, 7)
 
     judged_by(monkeypatch, ap)
@@ -82,7 +83,9 @@ def test_layers_are_kept_until_the_drop_is_within_bounds(
     whole = len(quick)
     put_back(monkeypatch, 32.0, learned=0.0, most=0.0)
     said: list[str] = []
-    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", said.append, 1.5, views=0)
+    made = quantize_to_drop(
+        COCO_FLOAT, gray(tmp_path, 10), "orchard", said.append, Int8Options(1.5, 0)
+    )
     layers = int8_layers(onnx.load(COCO_INT8))
     assert made.kept == tuple(layers[name] for name in quick[:4])
     assert (made.plain_drop, made.drop, made.held, made.layers) == (5.0, 1.0, 2, whole)
@@ -142,7 +145,8 @@ def test_what_learned_is_taken_where_it_loses_less(
 ) -> None:
     put_back(monkeypatch, 32.0, learned, most=37.0)
     quick.remove("node__symbolic")  # the stem, whose bias tells the files apart, stays in int8
-    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, 1.5, 64)
+    options = Int8Options(1.5, 64)
+    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, options)
     assert (made.views, len(made.kept), made.plain_drop) == (views, kept, 5.0)
     assert made.sentence().startswith("fine-tuned on 64 views, ") == bool(views)
     assert made.sentence().endswith("held back, 5.00 AP lost without")
@@ -155,7 +159,8 @@ def test_the_bound_holds_where_all_that_learned_is_not_enough(
     """What learned loses half a point even with all its layers in float, unlike the first."""
     put_back(monkeypatch, 27.0, learned=35.0, most=36.5)
     quick.remove("node__symbolic")
-    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, 0.3, 64)
+    options = Int8Options(0.3, 64)
+    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, options)
     assert (made.views, len(made.kept), made.drop) == (0, 10, 0.0)
 
 
@@ -176,7 +181,8 @@ def test_learning_is_not_taken_where_it_would_keep_most_layers_in_float(
     judged_by(monkeypatch, ap)
     monkeypatch.setattr(verified, "fine_tune", lambda a, b, *_: (with_bias(a, 7), with_bias(b, 7)))
     quick.remove("node__symbolic")
-    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, views=64)
+    options = Int8Options(views=64)
+    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, options)
     assert (len(made.kept), made.views, made.drop) == (10, 0, 0.0)
 
 
@@ -194,7 +200,8 @@ def test_what_is_unknown_is_not_fine_tuned(
 ) -> None:
     judged_by(monkeypatch, lambda path: math.nan)
     monkeypatch.setattr(verified, "fine_tune", lambda *_: pytest.fail("nothing could tell"))
-    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, views=64)
+    options = Int8Options(views=64)
+    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, options)
     assert made.views == 0
 
 
@@ -215,12 +222,13 @@ def test_layers_put_back_after_fine_tuning_keep_what_was_learned(
     judged_by(monkeypatch, ap)
     asked: list[object] = []
 
-    def tune(int8, floats, examples, side, views, batch, say):
-        asked.extend([[one.path.stem for one in examples], side, views])
+    def tune(int8, floats, examples, side, options, say):
+        asked.extend([[one.path.stem for one in examples], side, options.views])
         return with_bias(int8, 7), with_bias(floats, 7)
 
     monkeypatch.setattr(verified, "fine_tune", tune)
-    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, 3.0, 64)
+    options = Int8Options(3.0, 64)
+    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, options)
     assert asked == [["00", "01", "02", "04", "05", "06", "08", "09"], 300, 64]
     assert made.kept == ("backbone.stem",)
     assert bias_of(made.proto) == 7
@@ -233,7 +241,8 @@ def test_where_learning_fails_layers_are_put_back(
     order = iter([37.0, 30.0, 37.0])
     judged_by(monkeypatch, lambda path: next(order))
     monkeypatch.setattr(verified, "fine_tune", lambda *_: None)
-    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, views=64)
+    options = Int8Options(views=64)
+    made = quantize_to_drop(COCO_FLOAT, gray(tmp_path, 10), "orchard", print, options)
     assert (made.views, len(made.kept)) == (0, 1)
 
 

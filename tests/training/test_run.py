@@ -5,6 +5,7 @@ import math
 import os
 import resource
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -116,6 +117,20 @@ def test_rates_are_settled_and_those_given_stay(shapes, weights, head_lr):
     data = run.load(settings(shapes))
     made = run.settled(settings(shapes, weights=weights, recipe=Recipe(lr=0.5)), data).recipe
     assert (made.lr, made.head_lr, made.weight_decay) == (0.5, head_lr, 0.05)
+
+
+def test_pictures_are_not_mirrored_where_classes_tell_left_from_right(shapes, capsys):
+    data = run.load(settings(shapes))
+    assert run.settled(settings(shapes), data).flips == 0.5
+    sides = tuple(f"{side} hand" for side in ("left", "right"))
+    hands = replace(data, train=replace(data.train, class_names=sides))
+    capsys.readouterr()
+    chosen = run.settled(settings(shapes), hands)
+    assert chosen.flips == 0
+    assert "'left hand' and 'right hand' are mirror images" in capsys.readouterr().err
+    assert run.settled(chosen, hands).flips == 0
+    assert run.settled(settings(shapes, flips=0.3), hands).flips == 0.3
+    assert not capsys.readouterr().err
 
 
 def test_it_learns(trained):

@@ -68,6 +68,7 @@ def augmented_sheet(
     Wanted boxes in their class's colour, ignored ones gray. Needs albumentations (train extra).
     """
     from detector.data.augment import plain_view, training_views
+    from detector.data.flips import flips_for
     from detector.data.loading import Pictures
     from detector.data.mosaic import with_mosaics
 
@@ -75,9 +76,10 @@ def augmented_sheet(
     labelled = [e for e in dataset.examples if len(e.labels)] or list(dataset.examples)
     chosen = rng.permutation(len(labelled))[:rows]
     pictures = Pictures([labelled[i] for i in chosen], side)
-    augment, plain = training_views(side), plain_view(side)
+    flips = flips_for(dataset.class_names)
+    augment, plain = training_views(side, flips=flips), plain_view(side)
     if mosaic:
-        augment = with_mosaics(augment, pictures.view, len(pictures), side, mosaic)
+        augment = with_mosaics(augment, pictures.view, len(pictures), side, mosaic, flips=flips)
     lines = []
     for index in range(len(pictures)):
         view = pictures.view(index)
