@@ -95,6 +95,7 @@ class Analysis:
     reliability: (B, 3) for each bin of scores: mean score, share that is right, count.
     costs: AP50 points that each kind of mistake costs, as TIDE measures it. threshold: the score
     with the best F1 over all classes together. voc: PASCAL VOC's AP50 and AP75, in percent.
+    crowded: pictures with more objects of a class than COCO's figures count detections.
     """
 
     figures: dict[str, float]
@@ -106,3 +107,4 @@ class Analysis:
     worst: list[WorstPicture]
     pictures: int
     voc: dict[str, float] = field(default_factory=dict)
+    crowded: int = 0

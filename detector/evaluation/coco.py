@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 
 from detector.evaluation.analysis import Float64, Int64, Picture
-from detector.evaluation.table import Found, Table, Truth, as_xywh, tabulate
+from detector.evaluation.table import (
+    Found,
+    Table,
+    Truth,
+    as_xywh,
+    counted_by_coco,
+    tabulate,
+)
 
 FIGURES = (
     *("AP", "AP50", "AP75", "AP small", "AP medium", "AP large"),
@@ -58,7 +65,7 @@ def coco_figures(arrays: CocoArrays) -> dict[str, float]:
 
 def measure_pictures(pictures: Sequence[Picture], classes: int) -> dict[str, float]:
     """`FIGURES` of pictures whose labels are 0..classes-1."""
-    return coco_figures(coco_arrays(tabulate(pictures, classes)))
+    return coco_figures(coco_arrays(counted_by_coco(tabulate(pictures, classes))))
 
 
 def percent(values: Float64) -> float:

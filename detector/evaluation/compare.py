@@ -15,7 +15,7 @@ from detector.errors import DetectorError
 from detector.evaluation.analysis import Float64, Int64, Picture
 from detector.evaluation.match import COCO_IOUS, match
 from detector.evaluation.precision_recall import interpolated_mean
-from detector.evaluation.table import tabulate
+from detector.evaluation.table import counted_by_coco, tabulate
 
 DRAWS = 1000
 SURE = 95  # percent of the draws inside the interval
@@ -104,7 +104,7 @@ def _differ(one: Picture, other: Picture) -> bool:
 
 def class_hits(pictures: Sequence[Picture], classes: int) -> list[ClassHits]:
     """Match once; what is left for each draw are sums."""
-    table = tabulate(pictures, classes)
+    table = counted_by_coco(tabulate(pictures, classes))
     matches = match(table, COCO_IOUS)
     wanted = ~table.truth.ignore
     result = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class Table:
 
 
 def tabulate(pictures: Sequence[Picture], classes: int) -> Table:
-    """All boxes of the pictures; of a class in a picture the `MOST` best detections."""
+    """All boxes of the pictures."""
     truth = Truth(
         _numbers([len(p.labels) for p in pictures]),
         _join([p.labels for p in pictures], np.zeros(0, np.int64)),
@@ -62,10 +62,30 @@ def tabulate(pictures: Sequence[Picture], classes: int) -> Table:
     labels = _join([p.found.labels for p in pictures], np.zeros(0, np.int64))
     boxes = _join([exact_found(p) for p in pictures], np.zeros((0, 5)))
     xyxy, scores = boxes[:, :4], boxes[:, 4]
-    kept = np.argsort(-scores, kind="stable")
-    kept = kept[_rank(number[kept] * classes + labels[kept]) < MOST]
-    found = Found(number[kept], labels[kept], xyxy[kept], scores[kept])
+    order = np.argsort(-scores, kind="stable")
+    found = Found(number[order], labels[order], xyxy[order], scores[order])
     return Table(truth, found, len(pictures), classes)
+
+
+def only(table: Table, kept: Bool) -> Table:
+    """The table with some of its detections, (D,)."""
+    found = table.found
+    rows = (found.picture[kept], found.labels[kept], found.xyxy[kept], found.scores[kept])
+    return replace(table, found=Found(*rows))
+
+
+def counted_by_coco(table: Table) -> Table:
+    """The table with the `MOST` best detections of each class in a picture."""
+    keys = table.found.picture * table.classes + table.found.labels
+    return only(table, _rank(keys) < MOST)
+
+
+def crowded(table: Table) -> int:
+    """How many pictures have more than `MOST` wanted boxes of one class."""
+    wanted = ~table.truth.ignore
+    keys = table.truth.picture[wanted] * table.classes + table.truth.labels[wanted]
+    some, counts = np.unique(keys, return_counts=True)
+    return len(np.unique(some[counts > MOST] // max(table.classes, 1)))
 
 
 def exact_found(picture: Picture) -> Float64:

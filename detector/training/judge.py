@@ -18,7 +18,7 @@ from detector.errors import DetectorError, OutOfMemoryError
 from detector.evaluation.analyse import analyse
 from detector.evaluation.analysis import Analysis
 from detector.evaluation.coco import measure_pictures
-from detector.evaluation.run import SCORE, counted_by_ap, detect_pictures, in_pixels, labelled
+from detector.evaluation.run import SCORE, detect_pictures, in_pixels, labelled
 from detector.images import read_image
 from detector.predictor import Detector
 from detector.preprocess import to_batch
@@ -83,7 +83,6 @@ def measure(model: Path, examples: Sequence[Example], class_names: Sequence[str]
     Unreadable pictures are left out: they were counted when the run began.
     """
     detector = Detector(model, score=SCORE)
-    detector.top_k = counted_by_ap(detector.top_k, len(detector.class_names))
     run = detect_pictures(detector, examples, class_names)
     analysis = analyse(run.pictures, class_names)
     return Measured(analysis, float(np.median(run.infer_ms)))

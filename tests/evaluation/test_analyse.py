@@ -31,6 +31,24 @@ def test_real_pictures_figures_and_classes_fit_together(real):
     assert 0.2 < analysis.threshold < 0.5
 
 
+def test_what_was_found_in_a_crowd_is_not_missed(picture):
+    """COCO's figures look at 100 detections of a class, which is no mistake of the detector's."""
+    boxes = [
+        [10 * (n % 20), 10 * (n // 20), 10 * (n % 20) + 9, 10 * (n // 20) + 9] for n in range(150)
+    ]
+    found = [(0, 1 - n / 1000, box) for n, box in enumerate(boxes)]
+    crowd = picture([(0, box) for box in boxes], found)
+    analysis = analyse([crowd, picture([(1, BOX)], [(1, 0.9, BOX)])], NAMES)
+    assert analysis.crowded == 1
+    cat = analysis.classes[0]
+    assert cat.ar == pytest.approx(100 * 100 / 150)
+    assert (cat.best_f1, cat.best_recall, cat.found) == (1, 1, 150)
+    assert analysis.confusion.tolist() == np.diag([150, 1, 0, 0]).tolist()
+    assert analysis.costs["missed"] == 0
+    assert analysis.worst == []
+    assert cat.voc == pytest.approx((100, 100))
+
+
 def test_real_pictures_confusion_counts_every_box_once(real):
     _, _, analysis = real
     truths = [c.truths for c in analysis.classes]

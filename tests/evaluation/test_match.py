@@ -6,7 +6,7 @@ import pytest
 from detector.evaluation.coco import coco_arrays
 from detector.evaluation.match import COCO_IOUS, NONE, iou, match
 from detector.evaluation.precision_recall import average_precision
-from detector.evaluation.table import MOST, tabulate
+from detector.evaluation.table import MOST, counted_by_coco, tabulate
 
 BOX = [0, 0, 100, 100]
 
@@ -59,11 +59,14 @@ def test_a_crowd_takes_many_and_a_wanted_box_comes_first(picture):
     assert matches.ignored.tolist() == [[False, True, True]]
 
 
-def test_only_the_best_hundred_of_a_class_are_looked_at(picture):
+def test_coco_looks_at_the_best_hundred_of_a_class_alone(picture):
     found = [(0, 1 - n / 1000, [0, n, 10, n + 10]) for n in range(150)]
-    assert len(tabulate([picture([], found)], 3).found.scores) == MOST
+    assert len(tabulate([picture([], found)], 3).found.scores) == 150
+    assert len(counted_by_coco(tabulate([picture([], found)], 3)).found.scores) == MOST
     both = [*found, *((1, score, box) for _, score, box in found)]
-    assert len(tabulate([picture([], both)], 3).found.scores) == 2 * MOST
+    kept = counted_by_coco(tabulate([picture([], both)], 3)).found
+    assert len(kept.scores) == 2 * MOST
+    assert kept.scores.min() == pytest.approx(1 - 0.099)
 
 
 def test_iou_of_boxes_and_share_inside_one_to_ignore():

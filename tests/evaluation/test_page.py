@@ -176,6 +176,12 @@ def test_nothing_labelled_is_said(three: Analysis) -> None:
     assert not re.search(r"\bnan\b", text)
 
 
+def test_a_crowd_is_told_of(three: Analysis) -> None:
+    assert "objects of a class" not in " ".join(read(three).texts)
+    text = " ".join(read(replace(three, crowded=2)).texts)
+    assert "2 pictures with more than 100 objects of a class" in text
+
+
 def test_nothing_found_and_no_pictures(three: Analysis) -> None:
     pictures = [replace(w.picture, found=w.picture.found[:0]) for w in three.worst]
     text = " ".join(read(analyse(pictures, ["apple", "banana", "orange"])).texts)
