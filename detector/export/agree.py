@@ -13,7 +13,7 @@ import torch
 
 from detector.data.example import Dataset
 from detector.detections import Detections, select
-from detector.evaluation.analyse import analyse
+from detector.evaluation.coco import measure_pictures
 from detector.evaluation.run import Finder, detect_pictures
 from detector.export.formats import Runner
 from detector.export.interface import Order
@@ -130,7 +130,7 @@ class ExportedDetector:
 def average_precision(finder: Finder, data: Dataset) -> float:
     """COCO's AP in percent; NaN where the data has none of the classes."""
     run = detect_pictures(finder, data.examples, data.class_names)
-    return analyse(run.pictures, data.class_names, worst=0).figures["AP"]
+    return measure_pictures(run.pictures, len(data.class_names))["AP"]
 
 
 def _anchors_apart(

@@ -15,7 +15,7 @@ from detector.data.example import Dataset, Example
 from detector.data.flips import FLIPS
 from detector.data.loading import Pictures
 from detector.detections import Limits, select
-from detector.evaluation.analyse import analyse
+from detector.evaluation.coco import measure_pictures
 from detector.evaluation.run import SCORE, Seen, collect, counted_by_ap
 from detector.export.frames import BUDGET, Frames, UInt8
 from detector.predictor import Detector
@@ -59,7 +59,7 @@ class Held:
                 yield example, Seen(size_wh, select(boxes, scores, size_wh[::-1], names, limits))
 
         run = collect(seen(), names, self.data.class_names)
-        return analyse(run.pictures, self.data.class_names, worst=0).figures["AP"]
+        return measure_pictures(run.pictures, len(self.data.class_names))["AP"]
 
 
 def looks(count: int, side: int) -> int:
