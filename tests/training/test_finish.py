@@ -12,6 +12,7 @@ from detector.data.example import Dataset
 from detector.model.checkpoint import ModelCard
 from detector.training import artefacts, finish, recipe
 from detector.training.callbacks import Pace
+from detector.training.history import Curves
 from detector.training.options import Settings
 from detector.training.recipe import Clock
 from detector.training.run import Data
@@ -37,7 +38,7 @@ def test_a_runs_seconds_are_those_of_its_training_with_what_went_before_a_stop(
     monkeypatch.setattr(finish, "load_network", lambda path: (None, card))
     monkeypatch.setattr(artefacts, "write_models", write_models)
     monkeypatch.setattr(finish, "write_report", write_report)
-    monkeypatch.setattr(finish, "read_curves", lambda folder: None)
+    monkeypatch.setattr(finish, "read_curves", lambda folder: Curves([], []))
 
     clock = Clock(steps=10)
     clock.spent = 100.0
@@ -49,3 +50,23 @@ def test_a_runs_seconds_are_those_of_its_training_with_what_went_before_a_stop(
     finish.finish(Settings(), tmp_path, Data("squares", nothing, nothing), pace)
     assert json.loads((tmp_path / "metrics.json").read_text())["seconds"] == 100 + trained
     assert facts["time"] == ("2:30" if trained else "1:40")
+
+
+@pytest.mark.parametrize(
+    ("measured", "advice"),
+    [
+        ([27, 35, 40, 43, 48, 54, 55.5, 58.5, 59.4, 59.7], "from 55.5 to 59.7 in the last third"),
+        ([27, 35, 40, 43, 48, 54, 58, 58.5, 59.4, 59.7], ""),  # the end of a cosine
+        ([27, 35, 40, 43, 48, 54, 55.5, 60, 59.4, 59.7], ""),  # better before
+        ([10, 20, 30, 40, 50], ""),  # few tell nothing
+        ([0, 0, 0, 0, 0, 0], ""),
+        ([], ""),
+    ],
+)
+def test_who_could_have_learned_more_is_told(measured: list[float], advice: str) -> None:
+    said = finish.longer(Settings(epochs=50), measured, 100)
+    assert said.endswith("(--epochs 100)") if advice else not said
+    assert advice in said
+    if advice:
+        assert "(--minutes 5)" in finish.longer(Settings(minutes=2.5), measured, 100)
+        assert "(--epochs 128)" in finish.longer(Settings(), measured, 100)  # 64 by default
