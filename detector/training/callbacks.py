@@ -157,10 +157,8 @@ class Keep(StepCallback):
     def on_exception(
         self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Nor is it here. If a loader's process was terminated as well, its end is heard first."""
+        """Nor is it here."""
         self._interrupt.end()
-        if isinstance(exception, RuntimeError):
-            self._interrupt.obey(exception)
 
     def _save(self, trainer: L.Trainer, name: str) -> None:
         trainer.save_checkpoint(self.folder / name)

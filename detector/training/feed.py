@@ -118,6 +118,15 @@ def stuck(error: RuntimeError) -> bool:
     return any(sign in str(error) for sign in signs)
 
 
+def terminated(error: BaseException | None) -> bool:
+    """Whether an error, or what led to it, says that a worker got SIGTERM."""
+    while error is not None:
+        if "is killed by signal: Terminated" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def collate_numbered(items: list[tuple[Item, int]]) -> Batch:
     """Numbered items -> images (N, 3, S, S) uint8, N truths, N numbers."""
     images, truths = collate([item for item, _ in items])

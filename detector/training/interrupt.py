@@ -35,10 +35,10 @@ class Interrupt:
         while self._before:
             signal.signal(*self._before.popitem())
 
-    def obey(self, cause: BaseException | None = None) -> None:
+    def obey(self) -> None:
         """Raise KeyboardInterrupt if one was asked for."""
         if self.asked:
-            raise KeyboardInterrupt from cause
+            raise KeyboardInterrupt
 
     def _sent(self, number: int, frame: FrameType | None) -> None:
         # `timeout` sends SIGTERM twice; only a person who presses again is in a hurry.

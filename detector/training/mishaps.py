@@ -9,7 +9,7 @@ from pathlib import Path
 
 from detector.errors import DetectorError, OutOfMemoryError, no_memory
 from detector.training.callbacks import LAST
-from detector.training.feed import stuck
+from detector.training.feed import stuck, terminated
 from detector.training.folder import read_command
 from detector.training.options import Settings
 from detector.training.plan import SIZES
@@ -21,12 +21,20 @@ class TooLargeError(DetectorError):
 
 @contextlib.contextmanager
 def short_memory(settings: Settings, folder: Path) -> Iterator[None]:
-    """Say how to begin again, with another batch or with fewer workers, when memory runs out."""
+    """Say how to begin again, with another batch or with fewer workers, when memory runs out.
+
+    Whoever terminates the loader's processes ends the run: `timeout`, systemd and Slurm send
+    SIGTERM to all of them, and theirs may be heard of before our own.
+    """
     try:
         yield
     except OutOfMemoryError:  # a single picture, which no other batch makes smaller
         raise
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, DetectorError) as error:
+        if terminated(error):
+            raise KeyboardInterrupt from error
+        if isinstance(error, DetectorError):
+            raise
         if isinstance(error, RuntimeError) and stuck(error):
             raise DetectorError(
                 "a process that prepares pictures hangs or was killed (out of memory?); use "

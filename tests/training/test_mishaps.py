@@ -87,6 +87,22 @@ def test_a_worker_that_was_killed_says_which_workers_to_use(said):
         raise RuntimeError(said)
 
 
+def test_who_ends_the_loaders_processes_ends_the_run(tmp_path):
+    """Also in the middle of writing a checkpoint, which takes any error for one of the disk."""
+    killed = RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated. ")
+    with pytest.raises(KeyboardInterrupt), short_memory(Settings(), tmp_path):
+        raise killed
+    with pytest.raises(KeyboardInterrupt), short_memory(Settings(), tmp_path):
+        raise DetectorError("last.ckpt: cannot be written") from killed
+    with (
+        pytest.raises(DetectorError, match="hangs or was killed"),
+        short_memory(Settings(), tmp_path),
+    ):
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+    with pytest.raises(DetectorError, match=r"^a box$"), short_memory(Settings(), tmp_path):
+        raise DetectorError("a box")
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])
 def test_ctrl_c_says_how_to_go_on(tmp_path, error):
     said = []
