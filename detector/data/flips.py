@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from detector.data.tree import fold
-
 FLIPS = 0.5
 # English, German, French, Spanish, Portuguese, Italian.
 SIDES = (
@@ -28,7 +26,7 @@ def mirror_images(names: Sequence[str]) -> tuple[str, str] | None:
 
     Mirrored, one would be learned as the other. Letters and arrows do not say it: --flips 0.
     """
-    folded = {fold(name): name for name in names}
+    folded = {name.casefold(): name for name in names}
     for plain, name in folded.items():
         for left, right in SIDES:
             other = plain.replace(left, right)

@@ -13,7 +13,7 @@ from detector.evaluation.confusion import confusion
 from detector.evaluation.errors import costs, find_errors
 from detector.evaluation.match import Matches, match
 from detector.evaluation.precision_recall import best_f1, curve, reliability
-from detector.evaluation.table import Table, counted_by_coco, crowded, only, tabulate
+from detector.evaluation.table import Table, crowded, only, tabulate
 from detector.evaluation.voc import voc_ap, voc_figures
 from detector.evaluation.worst import worst_pictures
 
@@ -25,12 +25,13 @@ def analyse(
 
     COCO's figures count the 100 best of a class in a picture, all others every detection: of 300
     cells that were found none is missed.
+
     class_names: by label, for the truth and the detections alike. worst: how many of the worst
     pictures to keep.
     """
     table = tabulate(pictures, len(class_names))
     matches = match(table)
-    arrays = coco_arrays(counted_by_coco(table))
+    arrays = coco_arrays(table)
     counted = ~matches.ignored[0]
     right, scores = matches.right[0][counted], table.found.scores[counted]
     threshold = best_f1(curve(right, scores, int((~table.truth.ignore).sum()))).threshold

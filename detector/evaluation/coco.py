@@ -42,10 +42,13 @@ class CocoArrays:
 
 
 def coco_arrays(table: Table, library: str = "") -> CocoArrays:
-    """Evaluate some classes at a time: they do not touch each other, and memory stays bounded.
+    """COCO's figures of a table, of which the `MOST` best detections of a class in a picture count.
+
+    Some classes are evaluated at a time: they do not touch each other, and memory stays bounded.
 
     library: "faster_coco_eval" or "pycocotools", by default the first of these there is.
     """
+    table = counted_by_coco(table)
     counts = _counts(table.found.labels, table.classes) + _counts(table.truth.labels, table.classes)
     group = np.cumsum(counts) // BOXES_AT_ONCE
     parts = [
@@ -65,7 +68,7 @@ def coco_figures(arrays: CocoArrays) -> dict[str, float]:
 
 def measure_pictures(pictures: Sequence[Picture], classes: int) -> dict[str, float]:
     """`FIGURES` of pictures whose labels are 0..classes-1."""
-    return coco_figures(coco_arrays(counted_by_coco(tabulate(pictures, classes))))
+    return coco_figures(coco_arrays(tabulate(pictures, classes)))
 
 
 def percent(values: Float64) -> float:

@@ -8,8 +8,6 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from detector.data.account import counted, listed
 from detector.data.example import Dataset, Example
 from detector.data.load import load_judged
@@ -22,7 +20,6 @@ from detector.evaluation.partial import NAME, keep, key_of, read_part
 from detector.evaluation.progress import watched
 from detector.evaluation.results import read_results
 from detector.evaluation.run import Finder, ahead, collect, inverted, look
-from detector.evaluation.table import MOST
 
 
 @dataclass(frozen=True)
@@ -100,12 +97,6 @@ def _odd_boxes(dataset: Dataset) -> list[str]:
     )
     if flat:
         notes.append(f"{counted(flat, 'labelled box')} without area: counted as missed")
-    crowds = [e for e in dataset.examples if np.bincount(e.labels[~e.ignore]).max(initial=0) > MOST]
-    if crowds:
-        notes.append(
-            f"{counted(len(crowds), 'picture')} with more than {MOST} objects of a class: COCO's "
-            f"figures count the {MOST} best detections alone, F1 and mistakes all"
-        )
     return notes
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from detector.colors import class_color
-from detector.data.account import counted
 from detector.evaluation import charts, curves
 from detector.evaluation.analysis import Analysis, ClassFigures
 from detector.evaluation.coco import FIGURES as COCO_FIGURES
 from detector.evaluation.mixed_up import mix_ups, most_mixed_up
 from detector.evaluation.pictures import KINDS, worst_pictures
 from detector.evaluation.svg import DASH, Plot, number, standalone, themed
-from detector.evaluation.table import MOST
+from detector.evaluation.table import about_crowds
 from detector.evaluation.voc import FIGURES as VOC_FIGURES
 from detector.outfile import make_folder, write_whole
 from detector.page import card, grid, printable, section, swatch, table, tiles
@@ -111,17 +110,9 @@ def _summary(analysis: Analysis, _: dict[str, str]) -> str:
         "for three quarters, AP is the mean over overlaps from 0.5 to 0.95."
     )
     few = "<p>There is no labelled box in these pictures, so nothing can be judged.</p>"
-    said = few * (not boxes) + (crowds(analysis.crowded) if analysis.crowded else "")
+    crowds = f"<p>{about_crowds(analysis.crowded)}</p>" * bool(analysis.crowded)
+    said = few * (not boxes) + crowds
     return section("How good it is", tiles([*known, *best, *counts]) + said, reading)
-
-
-def crowds(pictures: int) -> str:
-    """What COCO's figures mean where objects are many."""
-    return (
-        f"<p>{counted(pictures, 'picture')} with more than {MOST} objects of a class, where COCO's "
-        f"figures (AP, AR) count the {MOST} best detections alone and so stay low. F1, curves, "
-        "mistakes and VOC's figures count all.</p>"
-    )
 
 
 def _all_figures(analysis: Analysis, _: dict[str, str]) -> str:

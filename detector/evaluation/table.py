@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from detector.data.account import counted
 from detector.evaluation.analysis import Float64, Int64, Picture
 
 MOST = 100  # detections of a class in a picture that COCO looks at
@@ -86,6 +87,15 @@ def crowded(table: Table) -> int:
     keys = table.truth.picture[wanted] * table.classes + table.truth.labels[wanted]
     some, counts = np.unique(keys, return_counts=True)
     return len(np.unique(some[counts > MOST] // max(table.classes, 1)))
+
+
+def about_crowds(pictures: int) -> str:
+    """What figures mean where so many pictures are crowded."""
+    return (
+        f"{counted(pictures, 'picture')} with more than {MOST} objects of a class, where COCO's "
+        f"figures (AP, AR) count the {MOST} best detections alone and so stay low. F1, curves, "
+        "mistakes and VOC's figures count all."
+    )
 
 
 def exact_found(picture: Picture) -> Float64:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from detector.evaluation.analysis import Analysis
 from detector.evaluation.compare import ENOUGH, SURE, Difference
+from detector.evaluation.table import about_crowds
 
 COLUMNS = ("AP", "AP50", "AR", "F1", "from score", "labelled", "found")
 
@@ -15,6 +16,7 @@ def analysis_lines(analysis: Analysis) -> list[str]:
     """Figures, then classes by falling AP (those without boxes are counted), then mistakes."""
     lines = [f"{name:<22}{number(v):>7}" for name, v in analysis.figures.items()]
     lines += [f"{name:<22}{number(v):>7}" for name, v in analysis.voc.items()]
+    lines += ["", about_crowds(analysis.crowded)] if analysis.crowded else []
     known = sorted((c for c in analysis.classes if c.truths), key=lambda c: -c.ap)
     width = max([len(c.name) for c in known] + [20]) + 2
     lines += ["", " " * width + "".join(f"{name:>11}" for name in COLUMNS)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from detector.data.flips import FLIPS
+
 MAX_DROP = 0.3
 VIEWS = 640  # 40 steps, as measured in docs/int8.md
 BATCH = 16
@@ -19,4 +21,4 @@ class Int8Options:
     max_drop: float = MAX_DROP
     views: int = VIEWS
     batch: int = BATCH
-    flips: float = 0.5
+    flips: float = FLIPS

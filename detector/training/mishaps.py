@@ -30,11 +30,9 @@ def short_memory(settings: Settings, folder: Path) -> Iterator[None]:
         yield
     except OutOfMemoryError:  # a single picture, which no other batch makes smaller
         raise
-    except (MemoryError, RuntimeError, DetectorError) as error:
+    except (MemoryError, RuntimeError) as error:
         if terminated(error):
             raise KeyboardInterrupt from error
-        if isinstance(error, DetectorError):
-            raise
         if isinstance(error, RuntimeError) and stuck(error):
             raise DetectorError(
                 "a process that prepares pictures hangs or was killed (out of memory?); use "

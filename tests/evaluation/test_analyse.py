@@ -8,6 +8,7 @@ import pytest
 from detector.evaluation.analyse import analyse
 from detector.evaluation.coco import measure_pictures
 from detector.evaluation.metrics import as_metrics
+from detector.evaluation.text import analysis_lines
 
 NAMES = ("cat", "dog", "bird")
 BOX, OTHER, FAR = [0, 0, 100, 100], [200, 0, 300, 100], [0, 200, 100, 300]
@@ -46,6 +47,7 @@ def test_what_was_found_in_a_crowd_is_not_missed(picture):
     assert analysis.confusion.tolist() == np.diag([150, 1, 0, 0]).tolist()
     assert analysis.costs["missed"] == 0
     assert analysis.worst == []
+    assert any("1 picture with more than 100 objects" in line for line in analysis_lines(analysis))
     assert cat.voc == pytest.approx((100, 100))
 
 

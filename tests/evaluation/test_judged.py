@@ -116,18 +116,6 @@ def test_boxes_that_nothing_can_find_are_told(write):
     assert "1 labelled box without area: counted as missed" in data.notes
 
 
-def test_a_crowd_of_a_class_is_told(write):
-    def rows(count):
-        return [
-            {"id": n, "image_id": 10, "category_id": 17, "bbox": [n % 60, n % 40, 3, 3]}
-            for n in range(1, count + 1)
-        ]
-
-    (note,) = open_data(write({"a": []}, annotations=rows(101)), "all").notes
-    assert note.startswith("1 picture with more than 100 objects of a class: COCO's figures count")
-    assert not open_data(write({"a": []}, annotations=rows(100)), "all").notes
-
-
 def test_pictures_of_one_id_cannot_be_told_apart(write, tmp_path):
     ids = {"a.png": 1, "b.png": 1, "c.png": 2}
     images = [{"id": n, "file_name": name, "width": 9, "height": 9} for name, n in ids.items()]

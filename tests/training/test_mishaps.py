@@ -88,12 +88,12 @@ def test_a_worker_that_was_killed_says_which_workers_to_use(said):
 
 
 def test_who_ends_the_loaders_processes_ends_the_run(tmp_path):
-    """Also in the middle of writing a checkpoint, which takes any error for one of the disk."""
+    """Also in the middle of writing a checkpoint, where torch says it in its own words."""
     killed = RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated. ")
     with pytest.raises(KeyboardInterrupt), short_memory(Settings(), tmp_path):
         raise killed
     with pytest.raises(KeyboardInterrupt), short_memory(Settings(), tmp_path):
-        raise DetectorError("last.ckpt: cannot be written") from killed
+        raise RuntimeError("PytorchStreamWriter failed writing file") from killed
     with (
         pytest.raises(DetectorError, match="hangs or was killed"),
         short_memory(Settings(), tmp_path),
