@@ -14,14 +14,14 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnxscript.optimizer
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from torch import nn
 
 from detector.export.decoder import append_decoder
+from detector.export.float16 import store_float16
 from detector.export.interface import Order
 from detector.export.network import Heads, example
 from detector.export.suppression import append_nms
@@ -121,27 +121,6 @@ def _tidy(proto: onnx.ModelProto) -> None:
     for item in [*graph.node, *graph.input, *graph.output, *graph.initializer]:
         item.ClearField("doc_string")
         del item.metadata_props[:]
-
-
-def store_float16(proto: onnx.ModelProto) -> None:
-    """Store every convolution's weight as float16 with a Cast behind it, in place.
-
-    Engines fold the Cast when they compile; only the file shrinks.
-    """
-    graph, casts = proto.graph, []
-    # By use and not by shape: constants of the anchors have four axes too, and need every digit.
-    weights = {node.input[1] for node in graph.node if node.op_type == "Conv"}
-    for tensor in graph.initializer:
-        name = tensor.name
-        if name not in weights:
-            continue
-        half = numpy_helper.to_array(tensor).astype(np.float16)
-        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.float16"))
-        to = TensorProto.FLOAT
-        casts.append(helper.make_node("Cast", [tensor.name], [name], name=f"{name}.cast", to=to))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
 
 
 def write(path: Path, proto: onnx.ModelProto) -> None:

@@ -14,8 +14,8 @@ from onnx import helper, numpy_helper
 from detector import metadata
 from detector.engine import import_openvino
 from detector.errors import DetectorError
+from detector.export.float16 import store_float16
 from detector.export.frames import Frames, UInt8
-from detector.export.onnx import store_float16
 
 
 def quantize(path: Path, pictures: Sequence[Path], notes: Mapping[str, str]) -> onnx.ModelProto:
@@ -89,8 +89,8 @@ def int8_graph(floats: onnx.ModelProto, frames: Sequence[UInt8]) -> onnx.ModelPr
 def with_notes(int8: onnx.ModelProto, path: Path, notes: Mapping[str, str]) -> onnx.ModelProto:
     """A graph with quantisers as a model file in memory, with the metadata of the float one.
 
-    The weights that are still float are stored in float16, as there. The shapes that the quantiser
-    noted are left out: engines work them out, and they take 68 kB, an eighth of the smallest files.
+    The weights that are still float are stored as there. The shapes that the quantiser noted are
+    left out: engines work them out, and they take 68 kB, an eighth of the smallest files.
     """
     proto = onnx.ModelProto()
     proto.CopyFrom(int8)
