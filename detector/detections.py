@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -72,7 +72,7 @@ class Limits:
 
     score: the least, in 0..1. iou: in 0..1; of two boxes of a class that overlap by more, the
     better is kept. top_k: how many at most. vote: in 0..1, how much those that overlap one that is
-    kept pull it (the `spread` of `voted`); 0 leaves it where it is.
+    kept pull it (the `spread` of `voted`), and its score down where they disagree; 0: neither.
     """
 
     score: float
@@ -111,10 +111,17 @@ def select(
     xyxy, values, labels = xyxy[inside], values[inside], labels[inside]
     shown = np.flatnonzero(values >= limits.score)
     kept = shown[nms(xyxy[shown], values[shown], labels[shown], limits.iou, limits.top_k)]
-    placed = voted(xyxy, values, labels, kept, limits.vote) if limits.vote else xyxy[kept]
-    if columns is not None:
-        labels = columns[labels]
-    return Detections(placed, values[kept], labels[kept], class_names)
+    found = Detections(xyxy[kept], values[kept], labels[kept], class_names)
+    if limits.vote:
+        placed, agreed = voted(xyxy, values, labels, kept, limits.vote)
+        found = _best_first(replace(found, xyxy=placed, scores=found.scores * agreed), limits.score)
+    return found if columns is None else replace(found, labels=columns[found.labels])
+
+
+def _best_first(found: Detections, score: float) -> Detections:
+    """Those that score as much, best first; ties keep their order."""
+    order = np.argsort(-found.scores, kind="stable")
+    return found[order[found.scores[order] >= score]]
 
 
 # Boxes per call of OpenCV's suppression, which compares all with all that were kept: small enough
@@ -150,20 +157,27 @@ def nms(xyxy: Float32, scores: Float32, labels: Int64, iou: float, top_k: int) -
 
 
 VOTER = 0.5  # boxes that score less than this share of another one's have no vote on it
+AGREEING = 4  # times the spread: over how wide a neighbourhood voters are asked if they agree
 LEAST_SPREAD = 1e-6
 _PAIRS = 100_000  # of a box and a voter looked at in one go: what a core's cache holds
 
 
-def voted(xyxy: Float32, scores: Float32, labels: Int64, kept: Int64, spread: float) -> Float32:
-    """Where the boxes `kept` (D,) of all lie by the vote of those that overlap them: (D, 4).
+def voted(
+    xyxy: Float32, scores: Float32, labels: Int64, kept: Int64, spread: float
+) -> tuple[Float32, Float32]:
+    """Where the boxes `kept` (D,) of all lie by the vote of those that overlap them, and how far
+    these agree: (D, 4), and (D,) in 0..1 to multiply scores by.
 
     Each is the mean of its class's boxes, itself among them, weighted by exp(-(1 - IoU)^2 / spread)
     times what they score above VOTER times its own score (so that no threshold on scores moves it):
     box voting (Gidaris and Komodakis 2015, arXiv 1505.01749) with the weights of He et al. 2019,
-    arXiv 1809.08545, section 3.3, scores in place of their learned variances. Where nobody has a
-    vote it stays. xyxy: (B, 4). scores, labels: (B,). kept: best first. spread: 0..1.
+    arXiv 1809.08545, section 3.3, scores in place of their learned variances. They agree as much as
+    their mean IoU with it, weighted in the same way, but with AGREEING times the spread: where a
+    network is not sure how far an object goes, its neighbouring anchors say different things.
+    Where nobody has a vote a box stays, and agreement is 1. xyxy: (B, 4). scores, labels: (B,).
+    kept: best first. spread: 0..1.
     """
-    placed = xyxy[kept]
+    placed, agreed = xyxy[kept], np.ones(len(kept), np.float32)
     order = np.argsort(-scores, kind="stable")
     for label in np.unique(labels[kept]):
         voters = order[labels[order] == label]
@@ -173,14 +187,30 @@ def voted(xyxy: Float32, scores: Float32, labels: Int64, kept: Int64, spread: fl
         for some in np.split(places, range(step, len(places), step)):
             needed = scores[kept[some]] * np.float32(VOTER)
             able = voters[: np.searchsorted(falling, -needed.min(), side="right")]
-            overlap = pairwise_iou(xyxy[kept[some]], xyxy[able])
-            votes = np.exp(np.square(1 - overlap) / np.float32(-max(spread, LEAST_SPREAD)))
-            votes *= np.maximum(scores[able] - needed[:, None], 0)
-            votes *= overlap > 0
-            total = votes.sum(axis=1, dtype=np.float64)  # float32's means may lie out of the frame
-            sums = votes @ xyxy[able].astype(np.float64)
-            placed[some[total > 0]] = sums[total > 0] / total[total > 0, None]
-    return placed
+            own = xyxy[kept[some]], needed
+            placed[some], agreed[some] = _poll(*own, xyxy[able], scores[able], spread)
+    return placed, agreed
+
+
+def _poll(
+    own: Float32, needed: Float32, boxes: Float32, scores: Float32, spread: float
+) -> tuple[Float32, Float32]:
+    """Boxes own (D, 4) by the vote of boxes (V, 4) that score above needed (D,); see `voted`."""
+    overlap = pairwise_iou(own, boxes)
+    above = np.maximum(scores - needed[:, None], 0)
+    above *= overlap > 0
+    near = np.square(1 - overlap)
+    near /= np.float32(-AGREEING * max(spread, LEAST_SPREAD))
+    np.exp(near, out=near)
+    around = above * near
+    votes = np.square(np.square(near, out=near), out=near)  # to the power of AGREEING
+    votes *= above
+    total = votes.sum(axis=1, dtype=np.float64)  # float32's means may lie out of the frame
+    some = total > 0
+    placed, agreed = own.copy(), np.ones(len(own), np.float32)
+    placed[some] = (votes @ boxes.astype(np.float64))[some] / total[some, None]
+    agreed[some] = (around * overlap).sum(axis=1)[some] / around.sum(axis=1)[some]
+    return placed, np.minimum(agreed, 1, out=agreed)
 
 
 def pairwise_iou(a: Float32, b: Float32) -> Float32:

@@ -83,7 +83,8 @@ def test_boxes_vote_unless_told_not_to(detect, photo):
         for words in ([], ["--vote", "0"], ["--vote", "0.05"])
     )
     assert default == voted != still
-    assert [row.split()[-5] for row in default] == [row.split()[-5] for row in still], "scores"
+    best, own = (float(rows[1].split()[-5].rstrip("%")) for rows in (default, still))
+    assert 0.8 * own < best < own, "no two anchors quite agree"
 
 
 def test_nothing_found_is_said(detect, tmp_path):

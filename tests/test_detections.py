@@ -124,35 +124,43 @@ def test_select():
 
 
 def voted_by_hand(xyxy, scores, labels, kept, spread):
-    """One box, one side and one voter at a time."""
+    """Left, top, right, bottom and agreement: one box, one side and one voter at a time."""
     boxes = xyxy.astype(np.float64)
     for k in kept:
-        total, sums = 0.0, np.zeros(4)
+        total, sums, around, shares = 0.0, np.zeros(4), 0.0, 0.0
         for i in range(len(boxes)):
             shared = float(overlap(boxes[i], boxes[k]))
             if labels[i] == labels[k] and shared > 0 and scores[i] > scores[k] / 2:
                 vote = (scores[i] - scores[k] / 2) * np.exp(-((1 - shared) ** 2) / spread)
                 total, sums = total + vote, sums + vote * boxes[i]
-        yield sums / total if total else boxes[k]
+                near = (scores[i] - scores[k] / 2) * np.exp(-((1 - shared) ** 2) / (4 * spread))
+                around, shares = around + near, shares + near * shared
+        yield [*sums / total, shares / around] if total else [*boxes[k], 1]
 
 
 @settings(max_examples=200, deadline=None)
 @given(candidates(), st.sampled_from([0.0, 0.3, 0.6, 1.0]), st.sampled_from([0.02, 0.05, 1.0]))
-def test_each_box_is_where_its_voters_say(found, iou, spread):
+def test_each_box_is_where_its_voters_say_as_far_as_they_agree(found, iou, spread):
     kept = nms(*found, iou, 100)
-    expected = np.array(list(voted_by_hand(*found, kept, spread))).reshape(-1, 4)
-    np.testing.assert_allclose(voted(*found, kept, spread), expected, atol=2e-4)
+    expected = np.array(list(voted_by_hand(*found, kept, spread))).reshape(-1, 5)
+    placed, agreed = voted(*found, kept, spread)
+    np.testing.assert_allclose(placed, expected[:, :4], atol=2e-4)
+    np.testing.assert_allclose(agreed, expected[:, 4], atol=1e-5)
+    assert agreed.max(initial=0) <= 1
 
 
 def test_whom_a_vote_moves():
     boxes = np.float32([[0, 0, 10, 10], [2, 0, 12, 10], [2, 0, 12, 10], [0, 0, 10, 18]])
     scores, labels = np.float32([0.8, 0.6, 0.4, 0.39]), np.array([0, 0, 1, 0])
-    shown = voted(boxes, scores, labels, np.array([0, 2, 3]), 0.05)
+    shown, agreed = voted(boxes, scores, labels, np.array([0, 2, 3]), 0.05)
     vote = 0.2 * np.exp(-((1 - 8 / 12) ** 2) / 0.05)  # 0.2 above half of 0.8
     expected = 2 * vote / (0.4 + vote)
     np.testing.assert_allclose(shown[0], [expected, 0, 10 + expected, 10], rtol=1e-5)
     np.testing.assert_array_equal(shown[1], boxes[2], "alone in its class")
     assert 17 < shown[2, 3] < 18, "a weak box moves to strong ones, and not the other way"
+    near = 0.2 * np.exp(-((1 - 8 / 12) ** 2) / 0.2)
+    assert agreed[0] == pytest.approx((0.4 + near * 8 / 12) / (0.4 + near))
+    assert agreed[1] == 1, "nobody is there to disagree"
 
 
 def test_select_moves_what_it_keeps_if_told_to():
@@ -161,13 +169,43 @@ def test_select_moves_what_it_keeps_if_told_to():
     still = select(boxes, scores, (100, 100), NAMES, Limits(0.5, 0.5, 10))
     moved = select(boxes, scores, (100, 100), NAMES, Limits(0.5, 0.5, 10, vote=0.05))
     np.testing.assert_allclose(still.xyxy, [[10, 10, 50, 50]])
-    assert moved.scores.tolist() == still.scores.tolist()
     assert 10.5 < moved.xyxy[0, 0] < 11, "a weighted mean of 10 and 12; 14 is too weak a voter"
-    for score in (0.0, 0.1, 0.9):  # who votes does not depend on what is shown
+    assert 0.85 < moved.scores[0] < 0.9, "and they agree by nearly all"
+    for score in (0.0, 0.1, 0.8):  # who votes does not depend on what is shown
         again = select(boxes, scores, (100, 100), NAMES, Limits(score, 0.5, 10, vote=0.05))
         np.testing.assert_array_equal(again.xyxy[0], moved.xyxy[0])
+        np.testing.assert_array_equal(again.scores[0], moved.scores[0])
+    assert len(select(boxes, scores, (100, 100), NAMES, Limits(0.89, 0.5, 10, vote=0.05))) == 0
     none = select(boxes[:0], scores[:0], (100, 100), NAMES, Limits(0.5, 0.5, 10, vote=0.05))
     assert none.xyxy.shape == (0, 4)
+
+
+def test_where_voters_disagree_another_box_may_come_first():
+    lone = [[0.6, 0.6, 0.9, 0.9]]
+    torn = [[0.0, 0.0, 0.4, 0.4], [0.0, 0.0, 0.4, 0.55], [0.0, 0.0, 0.55, 0.4]]
+    boxes, scores = np.float32(torn + lone), np.float32([0.9, 0.85, 0.85, 0.8])[:, None]
+    by_score = select(boxes, scores, (1, 1), NAMES[:1], Limits(0.1, 0.5, 10))
+    found = select(boxes, scores, (1, 1), NAMES[:1], Limits(0.1, 0.5, 10, vote=0.05))
+    np.testing.assert_array_equal(by_score.xyxy[0], boxes[0])
+    np.testing.assert_array_equal(found.xyxy[0], boxes[3])
+    assert found.scores[0] == np.float32(0.8)
+    assert 0.7 < found.scores[1] < 0.8
+
+
+@settings(max_examples=100, deadline=None)
+@given(candidates(), st.sampled_from([0.1, 0.5]), st.sampled_from([0.02, 0.05, 1.0]))
+def test_a_threshold_only_takes_away(found, score, spread):
+    xyxy, values, labels = found
+    names = tuple("abcdefgh")
+    scores = np.zeros((len(xyxy), len(names)), np.float32)
+    scores[np.arange(len(xyxy)), labels] = values
+    low, high = (
+        select(xyxy / 1000, scores, (1000, 1000), names, Limits(least, 0.6, 1000, spread))
+        for least in (score / 2, score)
+    )
+    expected = low[low.scores >= score]
+    np.testing.assert_allclose(high.scores, expected.scores, rtol=1e-5)
+    assert (np.diff(low.scores) <= 0).all()
 
 
 @pytest.mark.parametrize("spread", [1e-300, 1e-9, 0.005, 1])
@@ -175,8 +213,9 @@ def test_slivers_and_scores_of_nothing_stay_where_they_are(spread):
     boxes = np.float32([[-0.2, 0.3, 1e-8, 0.31], [0.5, 0.5, 0.5 + 1e-7, 0.6], [0, 0, 1, 1]])
     for score in (0.0, 1e-30, 1.0):
         scores = np.full(3, score, np.float32)
-        shown = voted(boxes, scores, np.arange(3), np.arange(3), spread)
+        shown, agreed = voted(boxes, scores, np.arange(3), np.arange(3), spread)
         np.testing.assert_allclose(shown, boxes, atol=1e-7)
+        np.testing.assert_allclose(agreed, 1, atol=1e-6)
 
 
 def test_ten_thousand_voters():
@@ -185,11 +224,12 @@ def test_ten_thousand_voters():
     xyxy = np.hstack([corner, corner + 50]).astype(np.float32)
     found = xyxy, rng.random(10_000).astype(np.float32), np.zeros(10_000, np.int64)
     kept = nms(*found, 0.6, 100)
-    shown = voted(*found, kept, 0.05)
+    shown, agreed = voted(*found, kept, 0.05)
     assert shown.shape == (100, 4)
     assert 0.1 < np.abs(shown - xyxy[kept]).max() < 25
     some = list(voted_by_hand(*found, kept[:2], 0.05))
-    np.testing.assert_allclose(shown[:2], some, atol=1e-2)
+    np.testing.assert_allclose(shown[:2], [one[:4] for one in some], atol=1e-2)
+    np.testing.assert_allclose(agreed[:2], [one[4] for one in some], atol=1e-3)
 
 
 def test_detections_pick_and_iterate():

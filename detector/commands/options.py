@@ -39,7 +39,8 @@ class ModelOptions:
     """At most so many detections a picture."""
     vote: Annotated[float | None, shown("0..1", "the model's own, mostly 0.05")] = None
     """How much boxes that overlap the one kept pull it: each with what it scores above half as
-    much, times exp(-(1 - IoU)^2 / this). 0: not at all."""
+    much, times exp(-(1 - IoU)^2 / this), and its score falls as far as they disagree.
+    0: neither."""
     size: Annotated[
         int | Literal["auto"] | None, shown("PIXELS", "the model's own, mostly 300")
     ] = None

@@ -2,7 +2,7 @@
 
 The same rules as `detector.detections.select`: boxes clipped to the frame, those without area left
 out, suppression within each class, the best `top_k` of all classes together, and a vote on where
-they lie.
+they lie and what they score.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import GraphProto, TensorProto, helper
 
-from detector.detections import LEAST_SPREAD, VOTER, Limits
+from detector.detections import AGREEING, LEAST_SPREAD, VOTER, Limits
 from detector.export.decoder import Nodes, halves
 
 TINY = 1e-30  # so that nothing is divided by 0
@@ -42,14 +42,24 @@ def append_nms(graph: GraphProto, limits: Limits) -> None:
     count = g.op("Shape", values)
     most = g.op("Min", count, g.const([limits.top_k], np.int64))
     best = f"{g.prefix}.best"
-    graph.node.append(helper.make_node("TopK", [values, most], ["scores", best], name=best))
+    kept = "kept.scores" if limits.vote else "scores"
+    best = _top(g, values, most, kept)
     rows = g.op("Gather", picked, best, axis=0)
-    labels = g.op("Gather", rows, g.const(1, np.int64), axis=1, output="labels")
-    anchor = g.op("Gather", rows, g.const(2, np.int64), axis=1)
+    labels, anchor = (
+        g.op("Gather", rows, g.const(column, np.int64), axis=1, output=name)
+        for column, name in ((1, "" if limits.vote else "labels"), (2, ""))
+    )
     frame = g.op("Squeeze", boxes, g.const([0], np.int64))
     own = g.op("Gather", frame, anchor, axis=0, output="" if limits.vote else "boxes")
     if limits.vote:
-        _append_vote(g, limits.vote, own, frame, g.op("Gather", by_class, labels, axis=1))
+        of_class = g.op("Squeeze", g.op("Gather", by_class, labels, axis=1), g.const([0], np.int64))
+        placed, agreed = _append_vote(g, limits.vote, (own, kept), (frame, of_class))
+        values = g.op("Mul", kept, agreed)
+        enough = g.op("GreaterOrEqual", values, g.const(limits.score))
+        shown = g.op("ReduceSum", g.op("Cast", enough, to=TensorProto.INT64), keepdims=1)
+        best = _top(g, values, shown, "scores")
+        g.op("Gather", placed, best, axis=0, output="boxes")
+        g.op("Gather", labels, best, axis=0, output="labels")
     del graph.output[:]
     shapes: dict[str, list[str | int | None]] = {"boxes": ["found", 4], "scores": ["found"]}
     for name, shape in shapes.items():
@@ -57,23 +67,45 @@ def append_nms(graph: GraphProto, limits: Limits) -> None:
     graph.output.append(helper.make_tensor_value_info("labels", TensorProto.INT64, ["found"]))
 
 
-def _append_vote(g: Nodes, spread: float, own: str, voters: str, scores: str) -> None:
-    """`boxes`, from those that are kept, (D, 4), and all of them: see `detector.detections.voted`.
+def _top(g: Nodes, values: str, count: str, output: str) -> str:
+    """`output`, the `count` (1,) largest of values (D,), largest first; returns where they were."""
+    where = f"{g.prefix}.{output}.where"
+    g.graph.node.append(helper.make_node("TopK", [values, count], [output, where], name=where))
+    return where
 
-    voters: (A, 4). scores: (1, D, A), of each voter for the class of each box kept.
+
+def _append_vote(
+    g: Nodes, spread: float, kept: tuple[str, str], voters: tuple[str, str]
+) -> tuple[str, str]:
+    """Boxes (D, 4) and agreement (D,), as `detector.detections.voted`.
+
+    kept: boxes (D, 4), scores (D,). voters: all boxes (A, 4), and what each scores for the class of
+    each that is kept (D, A).
     """
-    overlap = _overlap(g, own, voters)  # (D, A)
-    scores = g.op("Squeeze", scores, g.const([0], np.int64))
-    needed = g.op("Mul", g.op("Unsqueeze", "scores", g.const([1], np.int64)), g.const(VOTER))
-    above = g.op("Max", g.op("Sub", scores, needed), g.const(0.0))
+    overlap = _overlap(g, kept[0], voters[0])  # (D, A)
+    needed = g.op("Mul", g.op("Unsqueeze", kept[1], g.const([1], np.int64)), g.const(VOTER))
+    above = g.op("Max", g.op("Sub", voters[1], needed), g.const(0.0))
+    above = g.op("Mul", above, g.to_float(g.op("Greater", overlap, g.const(0.0))))
     away = g.op("Sub", g.const(1.0), overlap)
-    near = g.op("Exp", g.op("Div", g.op("Mul", away, away), g.const(-max(spread, LEAST_SPREAD))))
-    touching = g.to_float(g.op("Greater", overlap, g.const(0.0)))
-    votes = g.op("Mul", g.op("Mul", near, above), touching)
-    total = g.op("ReduceSum", votes, g.const([1], np.int64), keepdims=1)
-    mean = g.op("Div", g.op("MatMul", votes, voters), g.op("Max", total, g.const(TINY)))
+    width = g.const(-AGREEING * max(spread, LEAST_SPREAD))
+    near = g.op("Exp", g.op("Div", g.op("Mul", away, away), width))
+    around = g.op("Mul", near, above)
+    shared = _sum(g, g.op("Mul", around, overlap))
+    share = g.op("Div", shared, g.op("Max", _sum(g, around), g.const(TINY)))
+    twice = g.op("Mul", near, near)
+    votes = g.op("Mul", g.op("Mul", twice, twice), above)
+    total = _sum(g, votes)
+    mean = g.op("Div", g.op("MatMul", votes, voters[0]), g.op("Max", total, g.const(TINY)))
     inside = g.op("Clip", mean, g.const(0.0), g.const(1.0))  # whatever rounding does
-    g.op("Where", g.op("Greater", total, g.const(TINY)), inside, own, output="boxes")
+    voted = g.op("Greater", total, g.const(TINY))
+    agreed = g.op("Where", voted, g.op("Min", share, g.const(1.0)), g.const(1.0))
+    placed = g.op("Where", voted, inside, kept[0])
+    return placed, g.op("Squeeze", agreed, g.const([1], np.int64))
+
+
+def _sum(g: Nodes, x: str) -> str:
+    """(D, A) to (D, 1)."""
+    return g.op("ReduceSum", x, g.const([1], np.int64), keepdims=1)
 
 
 def _overlap(g: Nodes, a: str, b: str) -> str:

@@ -140,7 +140,8 @@ class Settings:
     """Chance of four pictures in one view instead, each a part of its own."""
     vote: float = VOTE
     """How much boxes that overlap the one kept pull it when the model runs: each with what it
-    scores above half as much, times exp(-(1 - IoU)^2 / this). 0: not at all."""
+    scores above half as much, times exp(-(1 - IoU)^2 / this), and its score falls as far as
+    they disagree. 0: neither."""
     recipe: Annotated[Recipe, tyro.conf.arg(name="recipe"), tyro.conf.OmitArgPrefixes] = field(
         default_factory=Recipe
     )

@@ -61,9 +61,8 @@ class Cases:
 
 def expect(found: list[dict[str, Any]], expected: Detections, tolerance: float = 0) -> None:
     assert [one["label"] for one in found] == expected.labels.tolist()
-    np.testing.assert_array_equal(
-        np.array([one["score"] for one in found], np.float32), expected.scores
-    )
+    scores = np.array([one["score"] for one in found], np.float32)
+    np.testing.assert_allclose(scores, expected.scores, rtol=1e-5 if tolerance else 0)
     boxes = np.array([one["xyxy"] for one in found], np.float32).reshape(-1, 4)
     np.testing.assert_allclose(boxes, expected.xyxy, rtol=0, atol=tolerance)
 

@@ -1,6 +1,7 @@
 // What a network found: its scores above a threshold, after non-maximum suppression and voting.
 
 const VOTER = 0.5; // as in detector/detections.py
+const AGREEING = 4; // too
 
 /**
  * The same detections as detector/detections.py: select, best score first.
@@ -23,22 +24,33 @@ export function select(boxes, scores, classCount, width, height, options) {
   }
   const shown = found.filter((one) => one.score >= threshold);
   const kept = suppress(shown, options.iou, options.topK);
-  return options.vote ? kept.map((one) => voted(one, found, options.vote)) : kept;
+  if (!options.vote) return kept;
+  return kept
+    .map((one) => voted(one, found, options.vote))
+    .filter((one) => one.score >= threshold)
+    .sort((a, b) => b.score - a.score);
 }
 
-/** One of those found, moved to where all found of its class say it is: detections.py, voted. */
+/** One of those found, where all found of its class say it is, as far as they agree: voted. */
 function voted(one, found, spread) {
   const sums = [0, 0, 0, 0];
   let total = 0;
+  let around = 0;
+  let agreed = 0;
   for (const other of found) {
     const above = other.score - one.score * VOTER;
     const shared = other.label === one.label && above > 0 ? overlap(other.xyxy, one.xyxy) : 0;
     if (!shared) continue;
-    const vote = above * Math.exp(-((1 - shared) ** 2) / spread);
+    const near = Math.exp(-((1 - shared) ** 2) / (AGREEING * spread));
+    const vote = above * near ** AGREEING;
     for (let side = 0; side < 4; side++) sums[side] += vote * other.xyxy[side];
     total += vote;
+    around += above * near;
+    agreed += above * near * shared;
   }
-  return total > 0 ? { ...one, xyxy: Float32Array.from(sums, (sum) => sum / total) } : one;
+  if (!(total > 0)) return one;
+  const score = Math.fround(one.score * Math.min(agreed / around, 1));
+  return { ...one, score, xyxy: Float32Array.from(sums, (sum) => sum / total) };
 }
 
 /** Greedy, within each class: a box goes when it overlaps a better one by more than iou. */
