@@ -60,8 +60,9 @@ class Detector:
     longer side; 1 for none. score, iou: thresholds in 0..1, default the model's own. classes: names
     to look for, default (or none) all. top_k: at most so many detections a picture, default
     the model's own, mostly 100. vote: how much boxes that overlap them pull them, 0..1, default
-    the model's own; 0 leaves boxes and scores as the network has them. threads: cores to use, 0 for all. streams: inferences to run side
-    by side when several threads call `detect_timed`; with tiles always as many as cores.
+    the model's own; 0 leaves boxes and scores as the network has them. threads: cores to use, 0 for
+    all. streams: inferences to run side by side when several threads call `detect_timed`; with
+    tiles always as many as cores.
 
     Raises DetectorError for any of these that makes no sense, naming what would.
     """
