@@ -220,7 +220,7 @@ def pairwise_iou(a: Float32, b: Float32) -> Float32:
     areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1) for boxes in (a, b)]
     union = np.add.outer(areas[0], areas[1])
     union -= inter
-    inter /= np.maximum(union, np.float32(1e-9), out=union)
+    inter /= np.maximum(union, np.float32(1e-30), out=union)
     return np.asarray(inter, np.float32)
 
 

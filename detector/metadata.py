@@ -31,7 +31,8 @@ class Metadata:
     class_names: K names in label order. input_size: the side in pixels it was trained at.
     score, iou, top_k, vote: to use when the user names none: thresholds, 0..1, how many detections
     a picture has at most, and how much others pull them (`detector.detections.Limits`).
-    precision: "float16", "float32" or "int8" storage. notes: everything else the file says.
+    precision: "float16", "float32" or "int8" storage of most weights. notes: everything else the
+    file says.
     """
 
     class_names: tuple[str, ...]

@@ -255,3 +255,11 @@ def test_detections_of_unequal_lengths_are_refused():
         Detections(np.zeros((3, 4), np.float32), np.zeros(2, np.float32), np.zeros(2, int), NAMES)
     with pytest.raises(ValueError, match="labels"):
         Detections(np.zeros((2, 4), np.float32), np.zeros(2, np.float32), np.zeros(3, int), NAMES)
+
+
+@pytest.mark.parametrize("side", [1e-6, 1e-4, 0.1])
+def test_a_box_alone_keeps_its_score_however_small_it_is(side):
+    box, score = np.float32([[0.5, 0.5, 0.5 + side, 0.5 + side]]), np.float32([[0.9]])
+    for frame_hw in ((1, 1), (300, 300)):
+        found = select(box, score, frame_hw, NAMES[:1], Limits(0.1, 0.5, 10, vote=0.05))
+        assert found.scores == pytest.approx([0.9], rel=1e-5)

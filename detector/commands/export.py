@@ -52,7 +52,8 @@ class Export:
     """boxes: decoded boxes and scores. raw: what the heads give, with the anchors in a .json
     beside the file. nms: finished detections (.onnx and .xml)."""
     precision: Literal["float16", "float32"] = "float16"
-    """What weights are stored in (.pt2: always float32); computing is in float32."""
+    """What weights are stored in, but for a few small ones (.pt2: always float32); computing is in
+    float32."""
     data: Annotated[Path | None, shown("DATA", "the built-in clip, without AP")] = None
     """Labelled pictures to compare AP on: a data card, a folder or a COCO json."""
     split: Annotated[str | None, shown("NAME", "val, or all where the data has no splits")] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -158,10 +158,12 @@ def _detections_apart(
     ours = found_by(order, outputs, frame_hw)
     boxes, scores = np.asarray(theirs[0], np.float32), np.asarray(theirs[1], np.float32)
     expected = select(boxes, scores, frame_hw[:2], order.card.class_names, order.limits())
-    # What lies as close as scores may differ to the threshold, or to the last of `top_k`, may be in
-    # one of them only.
-    lowest = [float(d.scores.min()) for d in (ours, expected) if len(d) == order.top_k]
-    needed = max([order.score, *lowest]) + MOST_SCORE
+    # What lies as close as scores may differ to the threshold, or to the last of `top_k`, which are
+    # counted before they vote, may be in one of them only.
+    limits = replace(order.limits(), vote=0)
+    cut = select(boxes, scores, frame_hw[:2], order.card.class_names, limits)
+    lowest = float(cut.scores.min()) if len(cut) == order.top_k else 0.0
+    needed = max(order.score, lowest) + MOST_SCORE
     px = apart = 0.0
     for one, other in ((ours, expected), (expected, ours)):
         for box, score, label in zip(one.xyxy, one.scores, one.labels, strict=True):

@@ -1,48 +1,63 @@
-"""Weights of model files in half the bytes, where that moves no box."""
+"""Weights of model files in half the bytes, but for the few whose rounding moves boxes most."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-# Below it are the stem, depthwise filters and narrow projections: together a small part of a file,
-# and most of the harm that rounding does (docs/export.md has figures).
-SMALL = 10_000  # numbers in a weight
+SHARE = 1 / 16  # of a network's weights that may stay float32; docs/export.md has what it is worth
+FOLDED = 1e-6  # relative, what folding a batch norm adds to a weight that float16 held
 
 
-def bears_float16(weight: npt.NDArray[Any]) -> bool:
-    """Whether a convolution's weight is stored in float16 by files of that precision.
+def kept_whole(proto: onnx.ModelProto) -> set[str]:
+    """Names of the convolutions' weights that stay float32 in files of float16.
 
-    Large ones are; those of fewer than SMALL numbers only where nothing is rounded.
+    The smallest of those that float16 would round: stem, depthwise filters, narrow projections.
+    Together they are at most SHARE of all numbers, and do most of the harm.
     """
-    if weight.size >= SMALL:
-        return True
-    with np.errstate(over="ignore"):
-        return bool(np.array_equal(weight.astype(np.float16), weight))
+    weights = _weights(proto)
+    left = SHARE * sum(weight.size for weight in weights.values())
+    whole = set()
+    for name, weight in sorted(weights.items(), key=lambda item: item[1].size):
+        if weight.size > left:
+            break
+        if not _is_held(weight):
+            whole.add(name)
+            left -= weight.size
+    return whole
 
 
 def store_float16(proto: onnx.ModelProto) -> None:
-    """Store convolutions' weights that bear it as float16 with a Cast behind them, in place.
+    """Store convolutions' weights, but `kept_whole`, as float16 with a Cast behind them, in place.
 
     Engines fold the Cast when they compile; only the file shrinks.
     """
     graph, casts = proto.graph, []
-    # By use and not by shape: constants of the anchors have four axes too, and need every digit.
-    weights = {node.input[1] for node in graph.node if node.op_type == "Conv"}
+    halved = _weights(proto).keys() - kept_whole(proto)
     for tensor in graph.initializer:
         name = tensor.name
-        if name not in weights:
+        if name not in halved:
             continue
-        whole = numpy_helper.to_array(tensor)
-        if not bears_float16(whole):
-            continue
-        tensor.CopyFrom(numpy_helper.from_array(whole.astype(np.float16), f"{name}.float16"))
+        half = numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.float16"))
         to = TensorProto.FLOAT
         casts.append(helper.make_node("Cast", [tensor.name], [name], name=f"{name}.cast", to=to))
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _weights(proto: onnx.ModelProto) -> dict[str, npt.NDArray[np.float32]]:
+    """Convolutions' float32 weights by name."""
+    # By use and not by shape: constants of the anchors have four axes too, and need every digit.
+    used = {node.input[1] for node in proto.graph.node if node.op_type == "Conv"}
+    return {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer if t.name in used}
+
+
+def _is_held(weight: npt.NDArray[np.float32]) -> bool:
+    """Whether float16 holds a weight, but for what folding added."""
+    with np.errstate(over="ignore"):
+        half = weight.astype(np.float16).astype(np.float32)
+    return bool((np.abs(half - weight) <= FOLDED * np.abs(weight)).all())

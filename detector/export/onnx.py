@@ -2,8 +2,8 @@
 
 In: `frame`, uint8 BGR (1, H, W, 3), any H and W. Out: `boxes` (1, A, 4) xyxy as fractions of the
 frame, `scores` (1, A, K) in 0..1. Normalisation, anchors, decoding and sigmoid are inside; NMS is
-not (plainer variants for other hosts: `detector.export.interface`). Weights are stored in float16
-and computed with in float32.
+not (plainer variants for other hosts: `detector.export.interface`). Weights are stored in float16,
+but for a few small ones, and computed with in float32.
 """
 
 from __future__ import annotations

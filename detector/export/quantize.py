@@ -89,8 +89,9 @@ def int8_graph(floats: onnx.ModelProto, frames: Sequence[UInt8]) -> onnx.ModelPr
 def with_notes(int8: onnx.ModelProto, path: Path, notes: Mapping[str, str]) -> onnx.ModelProto:
     """A graph with quantisers as a model file in memory, with the metadata of the float one.
 
-    The weights that are still float are stored as there. The shapes that the quantiser noted are
-    left out: engines work them out, and they take 68 kB, an eighth of the smallest files.
+    The weights that are still float are stored as in files of float16. The shapes that the
+    quantiser noted are left out: engines work them out, and they take 68 kB, an eighth of the
+    smallest files.
     """
     proto = onnx.ModelProto()
     proto.CopyFrom(int8)

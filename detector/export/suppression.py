@@ -41,25 +41,20 @@ def append_nms(graph: GraphProto, limits: Limits) -> None:
     values = g.op("GatherND", by_class, picked)  # (D,); rows of `picked` are 0, label, anchor
     count = g.op("Shape", values)
     most = g.op("Min", count, g.const([limits.top_k], np.int64))
-    best = f"{g.prefix}.best"
-    kept = "kept.scores" if limits.vote else "scores"
+    kept, own, labels = ("kept.scores", "", "") if limits.vote else ("scores", "boxes", "labels")
     best = _top(g, values, most, kept)
     rows = g.op("Gather", picked, best, axis=0)
-    labels, anchor = (
-        g.op("Gather", rows, g.const(column, np.int64), axis=1, output=name)
-        for column, name in ((1, "" if limits.vote else "labels"), (2, ""))
-    )
+    labels = g.op("Gather", rows, g.const(1, np.int64), axis=1, output=labels)
+    anchor = g.op("Gather", rows, g.const(2, np.int64), axis=1)
     frame = g.op("Squeeze", boxes, g.const([0], np.int64))
-    own = g.op("Gather", frame, anchor, axis=0, output="" if limits.vote else "boxes")
+    own = g.op("Gather", frame, anchor, axis=0, output=own)
     if limits.vote:
         of_class = g.op("Squeeze", g.op("Gather", by_class, labels, axis=1), g.const([0], np.int64))
-        placed, agreed = _append_vote(g, limits.vote, (own, kept), (frame, of_class))
-        values = g.op("Mul", kept, agreed)
-        enough = g.op("GreaterOrEqual", values, g.const(limits.score))
-        shown = g.op("ReduceSum", g.op("Cast", enough, to=TensorProto.INT64), keepdims=1)
-        best = _top(g, values, shown, "scores")
-        g.op("Gather", placed, best, axis=0, output="boxes")
-        g.op("Gather", labels, best, axis=0, output="labels")
+        _append_vote(g, limits, (own, kept, labels), (frame, of_class))
+    _declare_outputs(graph)
+
+
+def _declare_outputs(graph: GraphProto) -> None:
     del graph.output[:]
     shapes: dict[str, list[str | int | None]] = {"boxes": ["found", 4], "scores": ["found"]}
     for name, shape in shapes.items():
@@ -75,6 +70,22 @@ def _top(g: Nodes, values: str, count: str, output: str) -> str:
 
 
 def _append_vote(
+    g: Nodes, limits: Limits, kept: tuple[str, str, str], voters: tuple[str, str]
+) -> None:
+    """`boxes`, `scores`, `labels` from those kept: the last steps of `detector.detections.select`.
+
+    kept: boxes (D, 4), scores (D,), labels (D,). voters: as `_polled` takes them.
+    """
+    placed, agreed = _polled(g, limits.vote, kept[:2], voters)
+    values = g.op("Mul", kept[1], agreed)
+    enough = g.op("GreaterOrEqual", values, g.const(limits.score))
+    shown = g.op("ReduceSum", g.op("Cast", enough, to=TensorProto.INT64), keepdims=1)
+    best = _top(g, values, shown, "scores")
+    g.op("Gather", placed, best, axis=0, output="boxes")
+    g.op("Gather", kept[2], best, axis=0, output="labels")
+
+
+def _polled(
     g: Nodes, spread: float, kept: tuple[str, str], voters: tuple[str, str]
 ) -> tuple[str, str]:
     """Boxes (D, 4) and agreement (D,), as `detector.detections.voted`.
@@ -117,7 +128,7 @@ def _overlap(g: Nodes, a: str, b: str) -> str:
     high = g.op("Min", corners[0][1], corners[1][1])
     both = _area(g, low, high)
     union = g.op("Sub", g.op("Add", *(_area(g, *pair) for pair in corners)), both)
-    return g.op("Div", both, g.op("Max", union, g.const(1e-9)))
+    return g.op("Div", both, g.op("Max", union, g.const(TINY)))
 
 
 def _area(g: Nodes, low: str, high: str) -> str:

@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from detector.detections import select
 from detector.export.agree import (
     Agreement,
     ExportedDetector,
+    _detections_apart,
     agreement,
     torch_runner,
 )
@@ -101,3 +103,22 @@ def test_detections_after_nms_are_compared_one_by_one(order: Order) -> None:
     assert whole[1] == 0
     one_less = agreement(finished, lambda batch: outputs(kept[1:], batch), [frame])
     assert one_less[1] == 1
+
+
+def test_a_crowd_cut_at_top_k_may_end_differently() -> None:
+    """100 of 144 objects are kept by scores that hardly differ, and then vote."""
+    rng = np.random.default_rng(0)
+    order = Order(build(CARD), CARD, 96, outputs="nms", iou=0.5)
+    corner = np.stack(np.meshgrid(np.arange(12), np.arange(12)), -1).reshape(-1, 1, 2) / 12
+    jitter = rng.normal(0, 0.008, (144, 4, 2))
+    low = corner + np.abs(jitter)
+    boxes = np.concatenate([low, low + 0.06], -1).reshape(-1, 4).astype(np.float32)
+    for _ in range(20):
+        scores = rng.uniform(0.5, 0.9, (len(boxes), 2)) * [1, 0]
+        theirs = boxes, scores.astype(np.float32)
+        moved = np.clip(scores + rng.normal(0, 1e-3, scores.shape) * [1, 0], 0, 1)
+        found = select(boxes, moved.astype(np.float32), (90, 120), CARD.class_names, order.limits())
+        frame = np.array([120, 90, 120, 90], np.float32)
+        ours = {"boxes": found.xyxy / frame, "scores": found.scores, "labels": found.labels}
+        assert len(found) == 100
+        assert _detections_apart(order, ours, theirs, (90, 120))[1] < 0.1, "1: in one of them only"

@@ -21,7 +21,8 @@ def write(path: Path, order: Order) -> None:
     model = openvino_core().read_model(proto.SerializeToString())
     for key, value in order.described().items():
         model.set_rt_info(value, ["detector", key])
-    # Weights are halves already; it would halve the anchors too, which need every digit.
+    # Weights are halves already, where they may be; it would halve the anchors too, which need
+    # every digit.
     ov.save_model(model, path, compress_to_fp16=False)
 
 
