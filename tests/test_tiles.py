@@ -221,7 +221,7 @@ def test_small_people_and_kites_wherever_the_seams_fall() -> None:
     closer = Detector(precision="float", tiles=3)
     found = closer(photo)
     assert len(found) >= len(Detector(precision="float")(photo)) + 4
-    clearest = found[:2]
+    clearest = Detector(precision="float", tiles=3, vote=0)(photo)[:2]  # far from the borders
     assert clearest.names == ["person", "person"]
     for offset in range(40, 200, 40):
         moved = closer(np.ascontiguousarray(photo[:, offset // 2 : -offset]))
