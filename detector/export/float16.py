@@ -7,7 +7,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-SHARE = 1 / 16  # of a network's weights that may stay float32; docs/export.md has what it is worth
+SHARE = 1 / 8  # of a network's weights that may stay float32; docs/export.md has what it is worth
 FOLDED = 1e-6  # relative, what folding a batch norm adds to a weight that float16 held
 
 

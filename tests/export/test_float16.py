@@ -56,7 +56,7 @@ def convolutions(weights: dict[str, np.ndarray]) -> onnx.ModelProto:
         (np.full((1, 1, 1, 1), 1e-9, np.float32), {"small"}),
         (np.zeros((10, 10, 1, 1), np.float32), set()),
         (np.zeros((0, 10, 1, 1), np.float32), set()),
-        (rounded(100, 10, 1, 1), set()),  # too large a share of all
+        (rounded(200, 10, 1, 1), set()),  # too large a share of all
     ],
 )
 def test_small_weights_that_would_be_rounded_stay_whole(
