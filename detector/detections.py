@@ -157,7 +157,7 @@ def nms(xyxy: Float32, scores: Float32, labels: Int64, iou: float, top_k: int) -
 
 
 VOTER = 0.5  # boxes that score less than this share of another one's have no vote on it
-AGREEING = 4  # times the spread: over how wide a neighbourhood voters are asked if they agree
+AGREEING = 4  # times the spread: how far around voters are asked if they agree; a square twice
 LEAST_SPREAD = 1e-6
 _PAIRS = 100_000  # of a box and a voter looked at in one go: what a core's cache holds
 
@@ -165,8 +165,10 @@ _PAIRS = 100_000  # of a box and a voter looked at in one go: what a core's cach
 def voted(
     xyxy: Float32, scores: Float32, labels: Int64, kept: Int64, spread: float
 ) -> tuple[Float32, Float32]:
-    """Where the boxes `kept` (D,) of all lie by the vote of those that overlap them, and how far
-    these agree: (D, 4), and (D,) in 0..1 to multiply scores by.
+    """Where the boxes `kept` lie by the vote of those that overlap them, and how far these agree.
+
+    kept: (D,), best first, of xyxy (B, 4), scores and labels (B,). spread: 0..1. Returns the boxes
+    (D, 4), and (D,) in 0..1 to multiply their scores by.
 
     Each is the mean of its class's boxes, itself among them, weighted by exp(-(1 - IoU)^2 / spread)
     times what they score above VOTER times its own score (so that no threshold on scores moves it):
@@ -174,8 +176,7 @@ def voted(
     arXiv 1809.08545, section 3.3, scores in place of their learned variances. They agree as much as
     their mean IoU with it, weighted in the same way, but with AGREEING times the spread: where a
     network is not sure how far an object goes, its neighbouring anchors say different things.
-    Where nobody has a vote a box stays, and agreement is 1. xyxy: (B, 4). scores, labels: (B,).
-    kept: best first. spread: 0..1.
+    Where nobody has a vote a box stays, and agreement is 1.
     """
     placed, agreed = xyxy[kept], np.ones(len(kept), np.float32)
     order = np.argsort(-scores, kind="stable")
@@ -187,8 +188,8 @@ def voted(
         for some in np.split(places, range(step, len(places), step)):
             needed = scores[kept[some]] * np.float32(VOTER)
             able = voters[: np.searchsorted(falling, -needed.min(), side="right")]
-            own = xyxy[kept[some]], needed
-            placed[some], agreed[some] = _poll(*own, xyxy[able], scores[able], spread)
+            poll = _poll(placed[some], needed, xyxy[able], scores[able], spread)
+            placed[some], agreed[some] = poll
     return placed, agreed
 
 

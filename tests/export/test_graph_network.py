@@ -38,7 +38,7 @@ def graphs(folder: Path, backbone: str, head: str = "ssdlite") -> tuple[ModelPro
     card = ModelCard(("a", "b"), 0.25, backbone, head=head, input_size=SIDE)
     model = build(card)
     seen_blobs(model, SIDE, 6, times=2)
-    with patch("detector.export.float16.SHARE", 0):  # all weights halves, as in an int8 file
+    with patch("detector.export.float16.SHARE", 0):  # all of them halves
         write(folder / "model.onnx", to_onnx(model.eval(), card, {}))
     floats = float_graph(folder / "model.onnx")
     return floats, int8_graph(floats, [frame[None] for frame in soft(6)])

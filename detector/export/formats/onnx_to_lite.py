@@ -16,7 +16,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from detector.errors import DetectorError
-from detector.export.float16 import kept_whole
+from detector.export.float16 import halved
 from detector.export.formats.flatbuffer import LiteGraph, schema
 from detector.export.interface import Precision
 
@@ -33,8 +33,7 @@ class Converter:
     def __init__(self, proto: onnx.ModelProto, precision: Precision = "float16") -> None:
         graph = onnx.shape_inference.infer_shapes(proto, strict_mode=True).graph
         self.lite = LiteGraph()
-        self.whole = kept_whole(proto)
-        self.halves = precision == "float16"
+        self.halved = halved(proto) if precision == "float16" else {}
         self.shapes = {
             value.name: [d.dim_value for d in value.type.tensor_type.shape.dim]
             for value in [*graph.input, *graph.value_info, *graph.output]
@@ -142,8 +141,7 @@ class Converter:
         self.last.add(name)
         self.shapes[name] = self.shapes[node.output[0]]
         x = self.channels_last(node.input[0])
-        halved = self.halves and node.input[1] not in self.whole
-        store = self.lite.half if halved else self.lite.const
+        store = self.lite.half if node.input[1] in self.halved else self.lite.const
         fields = {"depthMultiplier": 1} if depthwise else {}
         kind = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
         self.tensors[name] = self.lite.op(
